@@ -1,0 +1,146 @@
+//! What the log carries: commands for the ledger, and its answers.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::grant::{Charge, Epoch, Incarnation, ShardCount};
+use crate::engine::key::ConnectionKey;
+use crate::engine::rate::{Cost, Limits};
+use crate::engine::time::LedgerTime;
+
+/// One entry of the log: what a leader gathered, under one stamp.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// Ledger time by the leader that proposed it.
+    pub stamp: LedgerTime,
+    /// In the order in which they are applied.
+    pub commands: Vec<Command>,
+}
+
+/// One thing the ledger does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// This run of a node owns keys from now on, and no earlier run of it does.
+    Join {
+        /// Who joins.
+        incarnation: Incarnation,
+        /// How many owning actors it runs.
+        shards: ShardCount,
+    },
+    /// What the owners on one node decided.
+    Propose(Batch),
+    /// Time has passed.
+    Tick,
+}
+
+/// The number of a batch among those of its incarnation: 1, 2, 3, …
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchNumber(pub NonZeroU64);
+
+/// The proposals of one node's owners, applied once however often they arrive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Whose.
+    pub owner: Incarnation,
+    /// Which of theirs. The next one is sent only after this one's answer.
+    pub number: BatchNumber,
+    /// In order; each is judged by itself.
+    pub proposals: Vec<Proposal>,
+}
+
+/// What an owner wants for one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The ring by which the proposer is the owner.
+    pub epoch: Epoch,
+    /// The connection.
+    pub key: ConnectionKey,
+    /// What is to happen.
+    pub action: Action,
+}
+
+/// What an owner asks of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Gives slots back, then asks for others.
+    Slots {
+        /// Charged by this owner, never released.
+        returns: Vec<Return>,
+        /// What is wanted, if anything is.
+        ask: Option<Ask>,
+    },
+    /// Lets nothing through for a while.
+    Pause {
+        /// Counted from the entry's stamp.
+        pause: Duration,
+    },
+}
+
+/// Slots that go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Return {
+    /// Where they were charged.
+    pub charge: Charge,
+    /// How many.
+    pub cost: Cost,
+}
+
+/// Slots that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Ask {
+    /// What the waiters that these slots are for say the connection may take.
+    pub limits: Limits,
+    /// How late the slots may reach their workers.
+    pub delivery: Duration,
+    /// Less than this is of no use: what the first waiter takes.
+    pub least: Cost,
+    /// More than this is of no use: what all of them take.
+    pub most: Cost,
+}
+
+/// What the ledger says to a [`Proposal`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Charged, at the entry's stamp. Between `least` and `most`.
+    Charged {
+        /// Ledger time of the charge.
+        stamp: LedgerTime,
+        /// How much.
+        cost: Cost,
+    },
+    /// Nothing was charged: there is no room before `at`.
+    NotBefore {
+        /// Ledger time now.
+        stamp: LedgerTime,
+        /// When to ask again.
+        at: LedgerTime,
+    },
+    /// Nothing was asked for; returns and pauses are done.
+    Done {
+        /// Ledger time now.
+        stamp: LedgerTime,
+    },
+    /// The proposer does not own the key, or not by the ring it named. Nothing was done.
+    Moved {
+        /// The ring that rules.
+        epoch: Epoch,
+    },
+}
+
+/// What the ledger says to a [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The member owns keys by the ring of this epoch.
+    Joined {
+        /// The new ring.
+        epoch: Epoch,
+    },
+    /// One verdict for each proposal, in order.
+    Verdicts(Vec<Verdict>),
+    /// The batch's number is older than the last one of its incarnation, or its incarnation has ended. Nothing was done.
+    Superseded,
+    /// Time has passed.
+    Ticked,
+}

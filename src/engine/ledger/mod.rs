@@ -1,0 +1,240 @@
+//! The replicated accountant: every charge of every connection, in the order of the log.
+//!
+//! Promises: no window over its limit in ledger time, whoever asks and whatever they believe; the same log gives the same state, the
+//! same answers and the same snapshot; a batch counts once however often it arrives.
+//! Must not: know who waits, or why. Nor read a clock: time comes with the entries.
+
+mod command;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::command::{Action, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, Proposal, Return, Verdict};
+use crate::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
+use crate::engine::key::ConnectionKey;
+use crate::engine::limiter::{Limiter, Room};
+use crate::engine::rate::Cost;
+use crate::engine::ring::Ring;
+use crate::engine::time::LedgerTime;
+
+/// The most connections that one entry prunes, so that a million of them expiring together stall nobody.
+const MAX_PRUNED_PER_ENTRY: usize = 4096;
+
+/// How long the ledger asks an owner to wait whose limits it cannot take at all.
+const RETRY_AFTER_NEVER: Duration = Duration::from_secs(1);
+
+/// What the ledger keeps of one connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Account {
+    limiter: Limiter,
+    /// Who charged last, and since when without another in between: who may return what.
+    charger: Option<(Incarnation, LedgerTime)>,
+    /// Where the account stands in the order of expiry: at, or before, the time when it is empty.
+    listed_at: LedgerTime,
+}
+
+/// A run of a node that owns keys, and the memory of its last batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Member {
+    incarnation: Incarnation,
+    shards: ShardCount,
+    /// A lost answer is asked for again under the same number.
+    answered: Option<(BatchNumber, Vec<Verdict>)>,
+}
+
+/// The state machine behind the log.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    now: LedgerTime,
+    epoch: Epoch,
+    members: BTreeMap<NodeId, Member>,
+    accounts: BTreeMap<ConnectionKey, Account>,
+    /// (when to look, account), derived from the accounts.
+    #[serde(skip)]
+    expiries: BTreeSet<(LedgerTime, ConnectionKey)>,
+    /// Derived from the members.
+    #[serde(skip)]
+    ring: Ring,
+}
+
+impl Ledger {
+    /// A ledger that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Completes a ledger that was read from a snapshot: what is derived is not stored.
+    #[must_use]
+    pub fn restored(mut self) -> Self {
+        self.expiries = self.accounts.iter().map(|(key, account)| (account.listed_at, key.clone())).collect();
+        self.ring = self.build_ring();
+        self
+    }
+
+    /// Applies the entry at `index` of the log: one answer for each of its commands.
+    pub fn apply(&mut self, index: LogIndex, entry: &LedgerEntry) -> Vec<Answer> {
+        // Strictly increasing, so that a stamp names one entry.
+        self.now = entry.stamp.max(self.now + Duration::from_nanos(1));
+        let answers = entry.commands.iter().map(|command| self.execute(index, command)).collect();
+        self.prune();
+        answers
+    }
+
+    fn execute(&mut self, index: LogIndex, command: &Command) -> Answer {
+        match command {
+            Command::Join { incarnation, shards } => self.join(index, *incarnation, *shards),
+            Command::Propose(batch) => self.settle(batch),
+            Command::Tick => Answer::Ticked,
+        }
+    }
+
+    fn join(&mut self, index: LogIndex, incarnation: Incarnation, shards: ShardCount) -> Answer {
+        let is_member = self.members.get(&incarnation.node).is_some_and(|member| member.incarnation == incarnation);
+        if !is_member {
+            self.members.insert(incarnation.node, Member { incarnation, shards, answered: None });
+            self.epoch = Epoch(index);
+            self.ring = self.build_ring();
+        }
+        Answer::Joined { epoch: self.epoch }
+    }
+
+    fn build_ring(&self) -> Ring {
+        let members = self.members.iter().map(|(&node, member)| (node, member.shards)).collect();
+        Ring::new(self.epoch, &members)
+    }
+
+    /// Applies a batch, or answers it from memory.
+    fn settle(&mut self, batch: &Batch) -> Answer {
+        let Some(member) = self.members.get(&batch.owner.node).filter(|member| member.incarnation == batch.owner) else {
+            return Answer::Superseded;
+        };
+        match &member.answered {
+            Some((number, verdicts)) if *number == batch.number => {
+                return Answer::Verdicts(verdicts.clone());
+            }
+            Some((number, _)) if *number > batch.number => return Answer::Superseded,
+            Some(_) | None => {}
+        }
+        let verdicts: Vec<Verdict> = batch.proposals.iter().map(|proposal| self.judge(batch.owner, proposal)).collect();
+        if let Some(member) = self.members.get_mut(&batch.owner.node) {
+            member.answered = Some((batch.number, verdicts.clone()));
+        }
+        Answer::Verdicts(verdicts)
+    }
+
+    fn judge(&mut self, owner: Incarnation, proposal: &Proposal) -> Verdict {
+        let owns = self.ring.owner(&proposal.key).is_some_and(|shard| shard.node == owner.node);
+        if proposal.epoch != self.epoch || !owns {
+            return Verdict::Moved { epoch: self.epoch };
+        }
+        let stamp = self.now;
+        let account = self.accounts.entry(proposal.key.clone()).or_default();
+        let verdict = match &proposal.action {
+            Action::Slots { returns, ask } => {
+                returns.iter().for_each(|given_back| account.give_back(owner, given_back));
+                ask.as_ref().map_or(Verdict::Done { stamp }, |ask| account.charge(owner, ask, stamp))
+            }
+            Action::Pause { pause } => {
+                account.limiter.pause(stamp + *pause);
+                Verdict::Done { stamp }
+            }
+        };
+        // A place in the order of expiry is only ever too early, and corrected when it comes up: a busy
+        // connection moves once a window, not once a charge.
+        if account.listed_at <= stamp || account.limiter.empty_at() < account.listed_at {
+            self.expiries.remove(&(account.listed_at, proposal.key.clone()));
+            account.listed_at = account.limiter.empty_at().max(stamp);
+            self.expiries.insert((account.listed_at, proposal.key.clone()));
+        }
+        verdict
+    }
+
+    /// Forgets connections whose window is empty, in order of expiry.
+    fn prune(&mut self) {
+        for _ in 0..MAX_PRUNED_PER_ENTRY {
+            let Some((at, key)) = self.expiries.pop_first() else {
+                break;
+            };
+            if at > self.now {
+                self.expiries.insert((at, key));
+                break;
+            }
+            let Some(account) = self.accounts.get_mut(&key) else {
+                continue;
+            };
+            let empty_at = account.limiter.empty_at();
+            if empty_at <= self.now {
+                self.accounts.remove(&key);
+            } else {
+                account.listed_at = empty_at;
+                self.expiries.insert((empty_at, key));
+            }
+        }
+    }
+
+    /// Ledger time: the stamp of the newest entry.
+    #[must_use]
+    pub const fn now(&self) -> LedgerTime {
+        self.now
+    }
+
+    /// Who owns what.
+    #[must_use]
+    pub const fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The current run of a member.
+    #[must_use]
+    pub fn incarnation(&self, node: NodeId) -> Option<Incarnation> {
+        self.members.get(&node).map(|member| member.incarnation)
+    }
+
+    /// A copy of a connection's limiter; one without rules when nothing is tracked for it.
+    #[must_use]
+    pub fn limiter(&self, key: &ConnectionKey) -> Limiter {
+        self.accounts.get(key).map(|account| account.limiter.clone()).unwrap_or_default()
+    }
+
+    /// How many connections are tracked.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.accounts.len()
+    }
+}
+
+impl Account {
+    /// Charges what the ask wants and every limit has room for.
+    fn charge(&mut self, owner: Incarnation, ask: &Ask, stamp: LedgerTime) -> Verdict {
+        if let Err(at) = self.limiter.state(&ask.limits, stamp) {
+            return Verdict::NotBefore { stamp, at };
+        }
+        match self.limiter.check(stamp, ask.least) {
+            Room::Ready => {}
+            Room::NotBefore(at) => return Verdict::NotBefore { stamp, at },
+            Room::Never => {
+                return Verdict::NotBefore { stamp, at: stamp + RETRY_AFTER_NEVER };
+            }
+        }
+        let cost = ask.most.min(self.limiter.room(stamp));
+        self.limiter.charge(Charge { stamp, delivery: ask.delivery }, cost);
+        if self.charger.is_none_or(|(charger, _)| charger != owner) {
+            self.charger = Some((owner, stamp));
+        }
+        Verdict::Charged { stamp, cost }
+    }
+
+    /// Takes slots back, if this owner charged them and nobody else has charged since.
+    fn give_back(&mut self, owner: Incarnation, given_back: &Return) {
+        let may = self.charger.is_some_and(|(charger, since)| charger == owner && since <= given_back.charge.stamp);
+        if may && given_back.cost != Cost::ZERO {
+            self.limiter.refund(given_back.charge, given_back.cost);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

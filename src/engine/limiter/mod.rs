@@ -1,0 +1,198 @@
+//! All limits of one connection: charged together, or not at all.
+//!
+//! Promises: [`Limiter::charge`] after [`Limiter::room`] never exceeds any limit that was stated within its own window; a
+//! limit that changes keeps the history of the ones before it.
+//! Must not: decide who is served. That is the queue's.
+
+mod sliding_window;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::sliding_window::{MAX_RUNS, Room, SlidingWindow};
+use crate::engine::grant::Charge;
+use crate::engine::rate::{Cost, Dimension, Limits, MAX_LIMITS, RateLimit};
+use crate::engine::time::{Ledger, LedgerTime};
+
+/// The longest delivery bound, however slow commits have become.
+pub const MAX_DELIVERY: Duration = Duration::from_secs(60);
+
+/// One limit, and what counts against it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Rule {
+    limit: RateLimit,
+    /// When a caller last stated it.
+    stated_at: LedgerTime,
+    window: SlidingWindow<Ledger>,
+}
+
+impl Rule {
+    /// When the rule lapses, if nobody states it again.
+    fn lapses_at(&self) -> LedgerTime {
+        self.stated_at + self.limit.span()
+    }
+
+    fn amount(&self, cost: Cost) -> u64 {
+        cost.along(self.limit.dimension())
+    }
+
+    fn counted(&self, cost: Cost) -> u32 {
+        u32::try_from(self.amount(cost)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The limiter of one connection, in ledger time.
+///
+/// When callers state different limits, all that were stated within their own last window hold at once: the
+/// strictest rules, however they compare.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limiter {
+    /// Sorted by limit, each once, at most [`MAX_LIMITS`].
+    rules: Vec<Rule>,
+    paused_until: LedgerTime,
+}
+
+impl Limiter {
+    /// Notes that `limits` were stated at `now`; rules that nobody has stated for one window of theirs lapse.
+    ///
+    /// # Errors
+    /// The moment when the first rule may lapse, if more than [`MAX_LIMITS`] would hold at once; nothing is changed then.
+    pub fn state(&mut self, limits: &Limits, now: LedgerTime) -> Result<(), LedgerTime> {
+        // The usual case first: the same limits as always.
+        if self.is_exactly(limits) {
+            self.rules.iter_mut().for_each(|rule| rule.stated_at = now);
+            return Ok(());
+        }
+        let is_stated = |limit: &RateLimit| limits.iter().any(|stated| stated == limit);
+        let holds = |rule: &Rule| is_stated(&rule.limit) || rule.lapses_at() > now;
+        let unstated = self.rules.iter().filter(|rule| holds(rule) && !is_stated(&rule.limit));
+        if unstated.clone().count() + limits.iter().len() > MAX_LIMITS {
+            return Err(unstated.map(Rule::lapses_at).min().unwrap_or(now));
+        }
+        let added: Vec<Rule> = limits
+            .iter()
+            .filter(|limit| self.rules.iter().all(|rule| rule.limit != **limit))
+            .map(|limit| Rule { limit: *limit, stated_at: now, window: self.window_for(limit) })
+            .collect();
+        self.rules.retain(holds);
+        self.rules.extend(added);
+        self.rules.sort_unstable_by_key(|rule| rule.limit);
+        self.rules.iter_mut().filter(|rule| is_stated(&rule.limit)).for_each(|rule| rule.stated_at = now);
+        Ok(())
+    }
+
+    /// A window for a limit that is new here, with the longest history there is of its dimension.
+    fn window_for(&self, limit: &RateLimit) -> SlidingWindow<Ledger> {
+        let longest =
+            self.rules.iter().filter(|rule| rule.limit.dimension() == limit.dimension()).max_by_key(|rule| rule.window.span());
+        let (count, span) = (limit.request_count().get(), limit.span());
+        longest.map_or_else(|| SlidingWindow::new(count, span), |rule| rule.window.resized(count, span))
+    }
+
+    /// The limits that hold, those that were stated longest ago among them.
+    pub fn limits(&self) -> impl Iterator<Item = RateLimit> + '_ {
+        self.rules.iter().map(|rule| rule.limit)
+    }
+
+    /// Whether exactly these limits hold.
+    #[must_use]
+    pub fn is_exactly(&self, limits: &Limits) -> bool {
+        self.limits().eq(limits.iter().copied())
+    }
+
+    /// A limit that `cost` alone exceeds, if there is one: such a request can't be granted while it holds.
+    #[must_use]
+    pub fn exceeded_by(&self, cost: Cost) -> Option<RateLimit> {
+        self.limits().find(|limit| cost.along(limit.dimension()) > u64::from(limit.request_count().get()))
+    }
+
+    /// The most that may be charged at `now`, in every dimension; nothing while paused.
+    pub fn room(&mut self, now: LedgerTime) -> Cost {
+        if self.paused_until > now {
+            return Cost::ZERO;
+        }
+        self.rules.iter_mut().fold(Cost::MAX, |room, rule| {
+            let dimension = rule.limit.dimension();
+            room.with(dimension, room.along(dimension).min(u64::from(rule.window.room(now))))
+        })
+    }
+
+    /// Whether `cost` may be charged at `now`, and else when.
+    #[must_use]
+    pub fn check(&self, now: LedgerTime, cost: Cost) -> Room<LedgerTime> {
+        let mut free_at = self.paused_until;
+        for rule in &self.rules {
+            match rule.window.check(now, rule.amount(cost)) {
+                Room::Ready => {}
+                Room::NotBefore(at) => free_at = free_at.max(at),
+                Room::Never => return Room::Never,
+            }
+        }
+        if free_at > now { Room::NotBefore(free_at) } else { Room::Ready }
+    }
+
+    /// A moment before which a request for `cost`, with `ahead` in front of it, can't be charged; `None` when it never can.
+    #[must_use]
+    pub fn earliest(&self, now: LedgerTime, ahead: Cost, cost: Cost) -> Option<LedgerTime> {
+        self.rules.iter().try_fold(now.max(self.paused_until), |latest, rule| {
+            rule.window.earliest(now, rule.amount(ahead), rule.amount(cost)).map(|at| latest.max(at))
+        })
+    }
+
+    /// Charges `cost` to every limit. The caller has asked [`Limiter::room`].
+    pub fn charge(&mut self, charge: Charge, cost: Cost) {
+        for rule in &mut self.rules {
+            let amount = rule.counted(cost);
+            rule.window.charge(charge.stamp, charge.counted_from(), amount);
+        }
+    }
+
+    /// Gives back up to `cost` of that charge, and says what came back.
+    pub fn refund(&mut self, charge: Charge, cost: Cost) -> Cost {
+        self.rules.iter_mut().fold(Cost::ZERO, |total, rule| {
+            let amount = rule.counted(cost);
+            let given_back = rule.window.refund(charge.counted_from(), amount);
+            let dimension = rule.limit.dimension();
+            total.with(dimension, total.along(dimension).max(u64::from(given_back)))
+        })
+    }
+
+    /// Lets nothing through before `until`; never shortens a pause.
+    pub fn pause(&mut self, until: LedgerTime) {
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    /// When the limiter has nothing to remember any more.
+    #[must_use]
+    pub fn empty_at(&self) -> LedgerTime {
+        self.rules.iter().map(|rule| rule.window.empty_at()).fold(self.paused_until, LedgerTime::max)
+    }
+
+    /// The delivery bound that a charge gets: the shortest of the limits' own, or `slowness` when deliveries take longer
+    /// than that. Zero, which is never enforced, only when every limit accepts any jitter.
+    #[must_use]
+    pub fn delivery_bound(&self, slowness: Duration) -> Duration {
+        let bounds = self.rules.iter().map(|rule| rule.limit.delivery_bound()).filter(|bound| !bound.is_zero());
+        bounds.min().map_or(Duration::ZERO, |bound| bound.max(slowness).min(MAX_DELIVERY))
+    }
+
+    /// The longest guard of the limits.
+    #[must_use]
+    pub fn guard(&self) -> Duration {
+        self.rules.iter().map(|rule| rule.limit.guard()).max().unwrap_or_default()
+    }
+
+    /// The units that count now, of the limit that is fullest, in its own dimension: (held, allowed).
+    #[must_use]
+    pub fn fill(&self, dimension: Dimension) -> Option<(u64, u32)> {
+        self.rules
+            .iter()
+            .filter(|rule| rule.limit.dimension() == dimension)
+            .map(|rule| (rule.window.held(), rule.limit.request_count().get()))
+            .max_by_key(|&(held, allowed)| held.saturating_mul(1_000_000) / u64::from(allowed))
+    }
+}
+
+#[cfg(test)]
+mod tests;

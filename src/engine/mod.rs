@@ -1,0 +1,21 @@
+//! The engine: every decision Turnstile takes, and nothing else.
+//!
+//! Pure: no I/O, no clock, no randomness, no async, no floats, no logging. `now` is an argument and
+//! what should happen is the return value, so one seed replays one run and a test is a table of
+//! inputs and outcomes.
+//!
+//! Two floors. The vocabulary ([`key`], [`time`], [`rate`], [`grant`], [`invalid`]) names things;
+//! above it stand the machines: [`limiter`] counts a connection's charges, [`queue`] orders its
+//! waiters, [`throttle`] joins the two into one connection as its owner sees it, [`ledger`] is the
+//! replicated accountant that has the last word, and [`ring`] says who owns what.
+
+pub mod grant;
+pub mod invalid;
+pub mod key;
+pub mod ledger;
+pub mod limiter;
+pub mod queue;
+pub mod rate;
+pub mod ring;
+pub mod throttle;
+pub mod time;

@@ -1,0 +1,293 @@
+//! How much, how urgent, how often: costs, niceness, limits and their margins.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::invalid::InvalidInput;
+
+/// The most limits one connection may carry at once.
+pub const MAX_LIMITS: usize = 8;
+
+/// The shortest and the longest window.
+const WINDOW_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(7 * 24 * 3600);
+
+/// The longest delivery bound or guard a limit may set.
+const MAX_MARGIN: Duration = Duration::from_secs(60);
+
+/// How long a request steps back for others: 0 is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Niceness(u32);
+
+impl Niceness {
+    /// The most urgent niceness.
+    pub const URGENT: Self = Self(0);
+
+    /// Any `u32` is a niceness; lower ones go first.
+    #[must_use]
+    pub const fn new(niceness: u32) -> Self {
+        Self(niceness)
+    }
+
+    /// The number itself.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// What a request takes: a vector, of which each limit counts one component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Requests, or whatever the platform counts calls in.
+    pub units: u64,
+    /// Tokens of a language model; 0 where no limit counts them.
+    pub tokens: u64,
+}
+
+impl Cost {
+    /// Nothing.
+    pub const ZERO: Self = Self { units: 0, tokens: 0 };
+    /// One unit, no tokens: what a plain call takes.
+    pub const ONE: Self = Self { units: 1, tokens: 0 };
+    /// More than any limit allows.
+    pub const MAX: Self = Self { units: u64::MAX, tokens: u64::MAX };
+
+    /// A cost of `units` units.
+    #[must_use]
+    pub const fn of(units: u64) -> Self {
+        Self { units, tokens: 0 }
+    }
+
+    /// The component that `dimension` counts.
+    #[must_use]
+    pub const fn along(self, dimension: Dimension) -> u64 {
+        match dimension {
+            Dimension::Units => self.units,
+            Dimension::Tokens => self.tokens,
+        }
+    }
+
+    /// The same cost with one component replaced.
+    #[must_use]
+    pub const fn with(self, dimension: Dimension, amount: u64) -> Self {
+        match dimension {
+            Dimension::Units => Self { units: amount, ..self },
+            Dimension::Tokens => Self { tokens: amount, ..self },
+        }
+    }
+
+    /// Whether every component is at most `other`'s.
+    #[must_use]
+    pub const fn fits_in(self, other: Self) -> bool {
+        self.units <= other.units && self.tokens <= other.tokens
+    }
+
+    /// The smaller of each component.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { units: self.units.min(other.units), tokens: self.tokens.min(other.tokens) }
+    }
+
+    /// The sum of each component, at most `u64::MAX`.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { units: self.units.saturating_add(other.units), tokens: self.tokens.saturating_add(other.tokens) }
+    }
+
+    /// The difference of each component, at least 0.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self { units: self.units.saturating_sub(other.units), tokens: self.tokens.saturating_sub(other.tokens) }
+    }
+}
+
+/// Which component of a [`Cost`] a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Dimension {
+    /// [`Cost::units`].
+    #[default]
+    Units,
+    /// [`Cost::tokens`].
+    Tokens,
+}
+
+/// At most `request_count` units in any rolling window, and the margin kept for the way to the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RateLimit {
+    request_count: NonZeroU32,
+    window: Duration,
+    dimension: Dimension,
+    delivery: Option<Duration>,
+    guard: Option<Duration>,
+}
+
+impl RateLimit {
+    /// At most `request_count` units in any half-open rolling window of `window` (1 ms to 7 days).
+    ///
+    /// # Errors
+    /// [`InvalidInput`] for a count of 0 or a window outside its range.
+    pub fn new(request_count: u32, window: Duration) -> Result<Self, InvalidInput> {
+        let request_count = NonZeroU32::new(request_count).ok_or(InvalidInput::ZeroCount)?;
+        if !WINDOW_RANGE.contains(&window) {
+            return Err(InvalidInput::WindowOutOfRange { window });
+        }
+        Ok(Self { request_count, window, dimension: Dimension::Units, delivery: None, guard: None })
+    }
+
+    /// The same limit, counting `dimension`.
+    #[must_use]
+    pub const fn counting(self, dimension: Dimension) -> Self {
+        Self { dimension, ..self }
+    }
+
+    /// The same limit with its own delivery bound (0 to 60 s): a grant that reaches its worker later is
+    /// not started. 0 accepts whatever the delivery takes.
+    ///
+    /// # Errors
+    /// [`InvalidInput::MarginOutOfRange`].
+    pub fn with_delivery_bound(self, delivery: Duration) -> Result<Self, InvalidInput> {
+        check_margin("delivery bound", delivery)?;
+        Ok(Self { delivery: Some(delivery), ..self })
+    }
+
+    /// The same limit with its own guard (0 to 60 s) for the way from the worker to the platform.
+    ///
+    /// # Errors
+    /// [`InvalidInput::MarginOutOfRange`].
+    pub fn with_guard(self, guard: Duration) -> Result<Self, InvalidInput> {
+        check_margin("guard", guard)?;
+        Ok(Self { guard: Some(guard), ..self })
+    }
+
+    /// The most units in one window.
+    #[must_use]
+    pub const fn request_count(&self) -> NonZeroU32 {
+        self.request_count
+    }
+
+    /// The length of the rolling window.
+    #[must_use]
+    pub const fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// Which component of a cost is counted.
+    #[must_use]
+    pub const fn dimension(&self) -> Dimension {
+        self.dimension
+    }
+
+    /// How late a grant may reach its worker: as set, or 1 % of the window, 20 ms to 100 ms.
+    #[must_use]
+    pub fn delivery_bound(&self) -> Duration {
+        self.delivery.unwrap_or_else(|| (self.window / 100).clamp(Duration::from_millis(20), Duration::from_millis(100)))
+    }
+
+    /// What the way to the platform may take: as set, or 0.5 % of the window, 10 ms to 100 ms, and
+    /// 1/2000 of the window for clocks that run at different rates.
+    #[must_use]
+    pub fn guard(&self) -> Duration {
+        self.guard.unwrap_or_else(|| {
+            (self.window / 200).clamp(Duration::from_millis(10), Duration::from_millis(100)) + self.window / 2000
+        })
+    }
+
+    /// How long a charge counts beyond its delivery: the window and the guard.
+    #[must_use]
+    pub fn span(&self) -> Duration {
+        self.window + self.guard()
+    }
+}
+
+fn check_margin(name: &'static str, value: Duration) -> Result<(), InvalidInput> {
+    if value > MAX_MARGIN { Err(InvalidInput::MarginOutOfRange { name, value }) } else { Ok(()) }
+}
+
+/// The limits of one connection: 1 to [`MAX_LIMITS`], sorted, each once. All must have room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limits(Arc<[RateLimit]>);
+
+impl Limits {
+    /// Sorts the limits and drops repeated ones.
+    ///
+    /// # Errors
+    /// [`InvalidInput::LimitCount`] for none, or more than [`MAX_LIMITS`] different ones.
+    pub fn new(limits: impl IntoIterator<Item = RateLimit>) -> Result<Self, InvalidInput> {
+        let mut limits: Vec<_> = limits.into_iter().collect();
+        limits.sort_unstable();
+        limits.dedup();
+        if limits.is_empty() || limits.len() > MAX_LIMITS {
+            return Err(InvalidInput::LimitCount { count: limits.len() });
+        }
+        Ok(Self(limits.into()))
+    }
+
+    /// The limits in their order.
+    pub fn iter(&self) -> std::slice::Iter<'_, RateLimit> {
+        self.0.iter()
+    }
+
+    /// Whether these are the same limits; at once when they are one and the same list.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self == other
+    }
+
+    /// All limits of both.
+    ///
+    /// # Errors
+    /// [`InvalidInput::LimitCount`] when together they are more than [`MAX_LIMITS`].
+    pub fn union(&self, other: &Self) -> Result<Self, InvalidInput> {
+        Self::new(self.iter().chain(other).copied())
+    }
+}
+
+impl<'a> IntoIterator for &'a Limits {
+    type Item = &'a RateLimit;
+    type IntoIter = std::slice::Iter<'a, RateLimit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_limit_is_refused_with_the_value_and_the_rule() {
+        let second = Duration::from_secs(1);
+        assert_eq!(RateLimit::new(0, second).unwrap_err(), InvalidInput::ZeroCount);
+        for window in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(604_801)] {
+            assert_eq!(RateLimit::new(1, window).unwrap_err(), InvalidInput::WindowOutOfRange { window });
+        }
+        for window in [Duration::from_millis(1), Duration::from_secs(604_800)] {
+            assert_eq!(RateLimit::new(u32::MAX, window).unwrap().window(), window);
+        }
+        let long = Duration::from_secs(61);
+        let error = RateLimit::new(1, second).unwrap().with_guard(long).unwrap_err();
+        assert_eq!(error.to_string(), "guard is 61s: it takes 0s to 60s");
+        assert_eq!(Limits::new([]).unwrap_err(), InvalidInput::LimitCount { count: 0 });
+    }
+
+    #[test]
+    fn the_margin_leaves_a_saturated_connection_its_stated_share() {
+        for (seconds, share_in_thousandths) in [(1, 970), (5, 985), (60, 996)] {
+            let limit = RateLimit::new(1, Duration::from_secs(seconds)).unwrap();
+            let counted = limit.span() + limit.delivery_bound();
+            let share = (limit.window().as_nanos() * 1000 + counted.as_nanos() / 2) / counted.as_nanos();
+            assert_eq!(share, share_in_thousandths, "window of {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_margin_that_is_set_replaces_the_default_and_zero_accepts_the_jitter() {
+        let limit = RateLimit::new(1, Duration::from_secs(1)).unwrap();
+        let bare = limit.with_guard(Duration::ZERO).unwrap().with_delivery_bound(Duration::ZERO).unwrap();
+        assert_eq!((bare.span(), bare.delivery_bound()), (limit.window(), Duration::ZERO));
+    }
+}

@@ -1,0 +1,119 @@
+//! What an owner knows of clocks and delays that are not its own.
+
+use std::time::Duration;
+
+use crate::engine::throttle::Now;
+use crate::engine::time::{LedgerTime, Timestamp};
+
+/// An owner's estimate of ledger time.
+///
+/// A verdict's stamp was made between its proposal and its arrival, so the estimate must lie at or above the stamp at the arrival,
+/// and at or below it at the proposal. Each verdict narrows it to that interval and leaves it alone when it is inside,
+/// so the fastest commit seen decides how good it is. Ledger time may fall back against real time when leadership moves;
+/// the next verdict pulls the estimate after it.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerClock {
+    stamp: LedgerTime,
+    at: Timestamp,
+}
+
+impl LedgerClock {
+    /// An estimate from a stamp that is at least this old: it errs on the early side.
+    #[must_use]
+    pub const fn starting(stamp: LedgerTime, at: Timestamp) -> Self {
+        Self { stamp, at }
+    }
+
+    /// Both clocks at `local`.
+    #[must_use]
+    pub fn now(&self, local: Timestamp) -> Now {
+        Now { local, ledger: self.ledger_time_at(local) }
+    }
+
+    fn ledger_time_at(&self, local: Timestamp) -> LedgerTime {
+        if local >= self.at {
+            self.stamp + local.saturating_since(self.at)
+        } else {
+            self.stamp.saturating_sub(self.at.saturating_since(local))
+        }
+    }
+
+    /// Learns from a verdict that carries `stamp`.
+    pub fn observe(&mut self, stamp: LedgerTime, proposed_at: Timestamp, answered_at: Timestamp) {
+        if self.ledger_time_at(answered_at) < stamp {
+            *self = Self { stamp, at: answered_at };
+        } else if self.ledger_time_at(proposed_at) > stamp {
+            *self = Self { stamp, at: proposed_at };
+        }
+    }
+}
+
+/// The slowest delivery seen lately: the largest of this period and the one before.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SlowestDelivery {
+    period_began_at: Timestamp,
+    current: Duration,
+    previous: Duration,
+}
+
+/// How long a period is.
+const PERIOD: Duration = Duration::from_secs(10);
+
+impl SlowestDelivery {
+    /// Notes a delivery that took `age`.
+    pub fn observe(&mut self, now: Timestamp, age: Duration) {
+        self.turn(now);
+        self.current = self.current.max(age);
+    }
+
+    /// The slowest one of the last 10 to 20 s.
+    pub fn get(&mut self, now: Timestamp) -> Duration {
+        self.turn(now);
+        self.current.max(self.previous)
+    }
+
+    fn turn(&mut self, now: Timestamp) {
+        let passed = now.saturating_since(self.period_began_at);
+        if passed >= PERIOD {
+            self.previous = if passed < 2 * PERIOD { self.current } else { Duration::ZERO };
+            self.current = Duration::ZERO;
+            self.period_began_at = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(millis: u64) -> Timestamp {
+        Timestamp::from_nanos(millis * 1_000_000)
+    }
+
+    fn ledger(millis: u64) -> LedgerTime {
+        LedgerTime::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn the_estimate_stays_between_proposal_and_answer() {
+        let mut clock = LedgerClock::starting(ledger(100), local(0));
+        // (stamp, proposed, answered) -> ledger time at the answer
+        for (stamp, proposed, answered, expected) in [
+            (150, 10, 20, 150), // was behind: at least the stamp
+            (160, 28, 40, 170), // 170 lies between 160 and 172: unchanged
+            (160, 40, 41, 161), // ahead, after a change of leader: at most 160 when it was proposed
+        ] {
+            clock.observe(ledger(stamp), local(proposed), local(answered));
+            assert_eq!(clock.now(local(answered)).ledger, ledger(expected), "stamp {stamp}");
+        }
+    }
+
+    #[test]
+    fn a_slow_delivery_is_forgotten_after_two_periods() {
+        let mut slowest = SlowestDelivery::default();
+        slowest.observe(local(1000), Duration::from_millis(200));
+        slowest.observe(local(2000), Duration::from_millis(5));
+        assert_eq!(slowest.get(local(19_999)), Duration::from_millis(200));
+        assert_eq!(slowest.get(local(31_000)), Duration::ZERO);
+    }
+}
