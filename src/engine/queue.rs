@@ -141,7 +141,10 @@ impl<T> Queue<T> {
         } else {
             // It waited elsewhere before: at another owner, or for a grant that came too late.
             let index = lane.places.partition_point(|other| *other < place);
-            lane.places.insert(index, place);
+            // Its own dead entry, if it left from the middle, comes to life again.
+            if lane.places.get(index) != Some(&place) {
+                lane.places.insert(index, place);
+            }
         }
         if let Some(at) = waiter.patience.ends_at() {
             self.expiries.insert((at, waiter.request));
