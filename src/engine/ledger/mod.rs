@@ -193,10 +193,10 @@ impl Ledger {
         self.members.get(&node).map(|member| member.incarnation)
     }
 
-    /// A copy of a connection's limiter; one without rules when nothing is tracked for it.
+    /// A copy of a connection's limiter, if it is tracked.
     #[must_use]
-    pub fn limiter(&self, key: &ConnectionKey) -> Limiter {
-        self.accounts.get(key).map(|account| account.limiter.clone()).unwrap_or_default()
+    pub fn limiter(&self, key: &ConnectionKey) -> Option<Limiter> {
+        self.accounts.get(key).map(|account| account.limiter.clone())
     }
 
     /// How many connections are tracked.

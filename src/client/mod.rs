@@ -1,0 +1,94 @@
+//! What workers use: [`Throttler`], and what goes in and comes out.
+
+mod connection;
+mod error;
+mod permit;
+mod request;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::connection::Connection;
+pub use self::error::AcquireError;
+pub use self::permit::{Margin, Permit};
+pub use self::request::{OnUnreachable, Request};
+use crate::engine::invalid::InvalidInput;
+use crate::owner::ShardReport;
+use crate::router::Router;
+
+/// The longest pause of a connection.
+const MAX_PENALTY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The way for this process's workers to share limits. Clone it freely.
+///
+/// Urgency is strict: while calls of a lower niceness keep coming, those of a higher one wait, for ever if need be.
+#[derive(Debug, Clone)]
+pub struct Throttler {
+    router: Arc<Router>,
+}
+
+impl Throttler {
+    pub(crate) const fn new(router: Arc<Router>) -> Self {
+        Self { router }
+    }
+
+    /// Waits for `connection`'s turn and runs `call` once. What it returns is returned; an error of its own doesn't give the slot
+    /// back, for the request may have reached the platform. Dropping the future before `call` runs leaves the queue.
+    ///
+    /// # Errors
+    /// [`AcquireError`], and `call` has not run.
+    pub async fn throttle<F, C>(&self, connection: &Connection, call: C) -> Result<F::Output, AcquireError>
+    where
+        C: FnOnce() -> F,
+        F: Future,
+    {
+        self.request(connection).throttle(call).await
+    }
+
+    /// Runs `call` once if there is a slot now: `None` at once if there is none, or the cluster is out of reach.
+    ///
+    /// # Errors
+    /// [`AcquireError`], and `call` has not run.
+    pub async fn try_throttle<F, C>(&self, connection: &Connection, call: C) -> Result<Option<F::Output>, AcquireError>
+    where
+        C: FnOnce() -> F,
+        F: Future,
+    {
+        self.request(connection).try_throttle(call).await
+    }
+
+    /// Waits for `connection`'s turn; the request is the caller's to make while it holds the permit.
+    ///
+    /// # Errors
+    /// [`AcquireError`].
+    pub async fn acquire(&self, connection: &Connection) -> Result<Permit, AcquireError> {
+        self.request(connection).acquire().await
+    }
+
+    /// A call of which more is to be said: cost, timeout, longest wait, request id.
+    pub const fn request<'a>(&'a self, connection: &'a Connection) -> Request<'a> {
+        Request::new(self, connection)
+    }
+
+    /// Lets nothing through for `connection`, for all workers, from now on for `pause` (at most 7 days): what to do with a platform's own
+    /// `Retry-After`. Waiters keep their order; a longer pause is never shortened.
+    ///
+    /// # Errors
+    /// [`AcquireError::Invalid`] for a pause outside its range, [`AcquireError::Stopped`].
+    pub async fn penalize(&self, connection: &Connection, pause: Duration) -> Result<(), AcquireError> {
+        if pause.is_zero() || pause > MAX_PENALTY {
+            return Err(InvalidInput::PenaltyOutOfRange { pause }.into());
+        }
+        Ok(self.router.pause(connection.key(), pause).await?)
+    }
+
+    /// What this node's owners have in memory.
+    pub async fn report(&self) -> ShardReport {
+        self.router.owners().report().await
+    }
+
+    fn router(&self) -> &Router {
+        &self.router
+    }
+}

@@ -1,0 +1,214 @@
+//! One call, with everything that can be said about it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::{AcquireError, Connection, Permit, Throttler};
+use crate::engine::grant::RequestId;
+use crate::engine::invalid::InvalidInput;
+use crate::engine::rate::{Cost, Niceness};
+use crate::engine::throttle::{Patience, Refusal};
+use crate::engine::time::Timestamp;
+use crate::router::{self, RouteError};
+
+/// What a call that doesn't wait does when the cluster is out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnreachable {
+    /// It does not run, as if there were no slot.
+    #[default]
+    Closed,
+    /// It runs, unthrottled.
+    Open,
+}
+
+/// A call to be made through a [`Throttler`]. Nothing happens before one of its last methods is awaited.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use turnstile::{AcquireError, Connection, Throttler};
+/// # async fn example(throttler: Throttler, connection: Connection) -> Result<(), AcquireError> {
+/// let pages = throttler
+///     .request(&connection)
+///     .cost(3)
+///     .max_wait(Duration::from_secs(10))
+///     .throttle(|| async { "three pages" })
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a request does nothing before it is awaited"]
+pub struct Request<'a> {
+    throttler: &'a Throttler,
+    connection: &'a Connection,
+    niceness: Niceness,
+    cost: Cost,
+    timeout: Option<Duration>,
+    deadline: Option<std::time::Instant>,
+    max_wait: Option<Duration>,
+    id: Option<RequestId>,
+    on_unreachable: OnUnreachable,
+}
+
+impl<'a> Request<'a> {
+    pub(super) const fn new(throttler: &'a Throttler, connection: &'a Connection) -> Self {
+        Self {
+            throttler,
+            connection,
+            niceness: connection.niceness(),
+            cost: Cost::ONE,
+            timeout: None,
+            deadline: None,
+            max_wait: None,
+            id: None,
+            on_unreachable: OnUnreachable::Closed,
+        }
+    }
+
+    /// How far it steps back for others; the connection's niceness by default.
+    pub const fn niceness(mut self, niceness: Niceness) -> Self {
+        self.niceness = niceness;
+        self
+    }
+
+    /// How many units it takes, at least 1; 1 by default.
+    pub const fn cost(mut self, units: u32) -> Self {
+        // `From` is not const.
+        self.cost.units = units as u64;
+        self
+    }
+
+    /// How many tokens it takes, for limits that count them; none by default.
+    pub const fn tokens(mut self, tokens: u32) -> Self {
+        self.cost.tokens = tokens as u64;
+        self
+    }
+
+    /// How long it may wait before it ends with [`AcquireError::DeadlineExceeded`]; for ever by default.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Until when it may wait before it ends with [`AcquireError::DeadlineExceeded`]; the earlier of this and the timeout counts.
+    pub const fn deadline(mut self, deadline: std::time::Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// How long the caller is willing to wait: ends with [`AcquireError::NotNow`] at once when the wait is known to be longer,
+    /// and when it has become so long.
+    pub const fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = Some(max_wait);
+        self
+    }
+
+    /// Makes a retry the same request: it takes its former self's place in the queue, and is charged once by a living owner.
+    pub const fn request_id(mut self, id: RequestId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// What [`Request::try_throttle`] does when the cluster is out of reach; nothing, by default.
+    pub const fn on_unreachable(mut self, on_unreachable: OnUnreachable) -> Self {
+        self.on_unreachable = on_unreachable;
+        self
+    }
+
+    /// Waits for a slot. Dropping the future leaves the queue and costs nothing.
+    ///
+    /// # Errors
+    /// [`AcquireError`].
+    pub async fn acquire(self) -> Result<Permit, AcquireError> {
+        let patience = self.patience()?;
+        self.route(patience).await
+    }
+
+    /// Takes a slot if there is one: `None` at once if there is none.
+    ///
+    /// # Errors
+    /// [`AcquireError`]; never [`AcquireError::NotNow`].
+    pub async fn try_acquire(self) -> Result<Option<Permit>, AcquireError> {
+        match self.route(Patience::Never).await {
+            Ok(permit) => Ok(Some(permit)),
+            Err(AcquireError::NotNow { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for a slot and runs `call` once. What it returns is returned; an error of its own doesn't give the slot back.
+    ///
+    /// # Errors
+    /// [`AcquireError`], and `call` has not run.
+    pub async fn throttle<F, C>(self, call: C) -> Result<F::Output, AcquireError>
+    where
+        C: FnOnce() -> F,
+        F: Future,
+    {
+        let _permit = self.acquire().await?;
+        Ok(call().await)
+    }
+
+    /// Runs `call` once if there is a slot: `None` at once if there is none, and by default also if the cluster is out of reach.
+    ///
+    /// # Errors
+    /// [`AcquireError`], and `call` has not run; never [`AcquireError::NotNow`] or [`AcquireError::Unavailable`].
+    pub async fn try_throttle<F, C>(self, call: C) -> Result<Option<F::Output>, AcquireError>
+    where
+        C: FnOnce() -> F,
+        F: Future,
+    {
+        let on_unreachable = self.on_unreachable;
+        match self.try_acquire().await {
+            Ok(Some(_permit)) => Ok(Some(call().await)),
+            Ok(None) => Ok(None),
+            Err(AcquireError::Unavailable { .. } | AcquireError::Stopped { .. }) => match on_unreachable {
+                OnUnreachable::Closed => Ok(None),
+                OnUnreachable::Open => Ok(Some(call().await)),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn route(&self, patience: Patience) -> Result<Permit, AcquireError> {
+        let cost = self.cost;
+        if cost.units == 0 {
+            return Err(InvalidInput::ZeroCost.into());
+        }
+        let limits = self.connection.limits().clone();
+        let over = limits.iter().find(|limit| cost.along(limit.dimension()) > u64::from(limit.request_count().get()));
+        if let Some(limit) = over.copied() {
+            return Err(RouteError::Refused(Refusal::CostOverLimit { cost, limit }).into());
+        }
+        let request = router::Request {
+            key: self.connection.key().clone(),
+            id: self.id.unwrap_or_else(|| RequestId::new(rand::random())),
+            retryable: self.id.is_some(),
+            niceness: self.niceness,
+            cost,
+            limits,
+            patience,
+        };
+        let router = self.throttler.router();
+        let routed = router.acquire(&request).await?;
+        Ok(Permit::new(routed, router.clock()))
+    }
+
+    /// The first of deadline, timeout and longest wait.
+    fn patience(&self) -> Result<Patience, InvalidInput> {
+        let clock = self.throttler.router().clock();
+        let now = clock.now();
+        let until = self.deadline.map(|deadline| clock.at(deadline));
+        if let Some(past) = until.filter(|until| *until <= now) {
+            return Err(InvalidInput::DeadlineInThePast { ago: now.saturating_since(past) });
+        }
+        let deadline: Option<Timestamp> = [until, self.timeout.map(|span| now + span)].into_iter().flatten().min();
+        let max_wait = self.max_wait.map(|span| now + span);
+        Ok(match (deadline, max_wait) {
+            (None, None) => Patience::Endless,
+            (Some(deadline), Some(max_wait)) if max_wait < deadline => Patience::MaxWait(max_wait),
+            (Some(deadline), _) => Patience::Deadline(deadline),
+            (None, Some(max_wait)) => Patience::MaxWait(max_wait),
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! What a node is started with.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use crate::engine::grant::NodeId;
+
+/// Where a node keeps its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// Nowhere: for tests, demos, and limits that may be forgotten with the process.
+    Memory,
+    /// In this directory, which belongs to one node for life.
+    Disk(PathBuf),
+}
+
+/// The configuration of a node. Every field has a default that needs no thought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// Where the log is kept.
+    pub storage: Storage,
+    /// The node that `storage` must belong to, if that matters; any by default.
+    pub expected_node: Option<NodeId>,
+    /// How many owning actors share the node's connections; one for each core by default, at most 8.
+    pub shards: NonZeroU16,
+    /// The most acquires that may wait for one connection; 100,000 by default, about 300 bytes each.
+    pub max_waiters_per_connection: usize,
+    /// The most connections with waiters or a window that isn't empty; 1,000,000 by default, about 500 bytes each.
+    pub max_connections: usize,
+    /// The most acquires of this node that have begun and not ended: waiting, or with a permit in use. 250,000 by default.
+    pub max_in_flight: usize,
+    /// Whether an acquire is refused when its limits differ from those in force; by default the strictest stated rule.
+    pub strict_limits: bool,
+}
+
+impl NodeConfig {
+    /// A node whose log is lost with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self::new(Storage::Memory)
+    }
+
+    /// A node whose log is in `directory`, which is made if it doesn't exist.
+    #[must_use]
+    pub fn on_disk(directory: impl Into<PathBuf>) -> Self {
+        Self::new(Storage::Disk(directory.into()))
+    }
+
+    fn new(storage: Storage) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8));
+        Self {
+            storage,
+            expected_node: None,
+            shards: u16::try_from(cores).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
+            max_waiters_per_connection: 100_000,
+            max_connections: 1_000_000,
+            max_in_flight: 250_000,
+            strict_limits: false,
+        }
+    }
+}

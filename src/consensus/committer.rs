@@ -1,0 +1,154 @@
+//! The leader's side of a commit: gathers commands, stamps them with ledger time, writes them as one entry.
+//!
+//! ```text
+//! commands of all proposers ──► gathered while an entry is being written ──► stamped ──► openraft ──► answers
+//! ```
+//!
+//! Promises: stamps grow in log order; an answer is that of a committed, applied entry.
+//! Must not: stamp before this leader has applied an entry of its own term, for only then it knows the newest stamp.
+
+use std::time::Duration;
+
+use openraft::error::{ClientWriteError, RaftError};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use super::state_machine::LedgerReader;
+use super::types::Raft;
+use crate::clock::Clock;
+use crate::engine::grant::NodeId;
+use crate::engine::ledger::{Answer, Command, LedgerEntry};
+use crate::engine::time::{LedgerTime, Timestamp};
+
+/// The most commands one entry carries. Each may be a batch of its own.
+const MAX_COMMANDS_PER_ENTRY: usize = 64;
+
+/// How many commands may wait for the entry in front of them.
+const QUEUE: usize = 256;
+
+/// Why a command was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommitError {
+    /// Somebody else leads, or nobody does. The command may have been committed all the same.
+    #[error("this node does not lead{}", leader.map(|leader| format!(": node {leader} does")).unwrap_or_default())]
+    NotLeader {
+        /// Who does, if that is known.
+        leader: Option<NodeId>,
+    },
+    /// Raft has stopped, for good.
+    #[error("consensus has stopped: {reason}")]
+    Stopped {
+        /// What it said.
+        reason: String,
+    },
+}
+
+struct Submission {
+    command: Command,
+    reply: oneshot::Sender<Result<Answer, CommitError>>,
+}
+
+/// The way in.
+#[derive(Debug, Clone)]
+pub struct Committer {
+    submissions: mpsc::Sender<Submission>,
+}
+
+impl std::fmt::Debug for Submission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Submission").finish_non_exhaustive()
+    }
+}
+
+impl Committer {
+    /// A committer, and its work, which ends when all handles are gone.
+    pub fn new(raft: Raft, ledger: LedgerReader, clock: Clock) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (submissions, inbox) = mpsc::channel(QUEUE);
+        let writer = Writer { raft, ledger, clock, stamped: None };
+        (Self { submissions }, writer.run(inbox))
+    }
+
+    /// Has a command committed, and answers when it is applied.
+    ///
+    /// # Errors
+    /// [`CommitError`]; the command may have been committed all the same.
+    pub async fn submit(&self, command: Command) -> Result<Answer, CommitError> {
+        let gone = || CommitError::Stopped { reason: "the committer has ended".to_owned() };
+        let (reply, answer) = oneshot::channel();
+        self.submissions.send(Submission { command, reply }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// The stamp this node gave last, and when, as a leader of which term.
+#[derive(Debug, Clone, Copy)]
+struct Stamped {
+    term: u64,
+    stamp: LedgerTime,
+    at: Timestamp,
+}
+
+struct Writer {
+    raft: Raft,
+    ledger: LedgerReader,
+    clock: Clock,
+    stamped: Option<Stamped>,
+}
+
+impl Writer {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Submission>) {
+        let mut gathered = Vec::with_capacity(MAX_COMMANDS_PER_ENTRY);
+        while inbox.recv_many(&mut gathered, MAX_COMMANDS_PER_ENTRY).await > 0 {
+            let (commands, replies): (Vec<_>, Vec<_>) =
+                gathered.drain(..).map(|submission| (submission.command, submission.reply)).unzip();
+            match self.write(commands).await {
+                Ok(answers) => {
+                    for (reply, answer) in replies.into_iter().zip(answers) {
+                        // Whoever asked may be gone.
+                        drop(reply.send(Ok(answer)));
+                    }
+                }
+                Err(error) => {
+                    for reply in replies {
+                        drop(reply.send(Err(error.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn write(&mut self, commands: Vec<Command>) -> Result<Vec<Answer>, CommitError> {
+        let stamp = self.stamp()?;
+        match self.raft.client_write(LedgerEntry { stamp, commands }).await {
+            Ok(response) => Ok(response.data),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(CommitError::NotLeader { leader: forward.leader_id.map(NodeId::new) })
+            }
+            Err(RaftError::APIError(error @ ClientWriteError::ChangeMembershipError(_))) => {
+                Err(CommitError::Stopped { reason: error.to_string() })
+            }
+            Err(RaftError::Fatal(fatal)) => Err(CommitError::Stopped { reason: fatal.to_string() }),
+        }
+    }
+
+    /// Ledger time now: the stamp of the newest entry in log order and what has passed since.
+    fn stamp(&mut self) -> Result<LedgerTime, CommitError> {
+        let now = self.clock.now();
+        let (term, leader, last_applied_term) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            if let Err(fatal) = &metrics.running_state {
+                return Err(CommitError::Stopped { reason: fatal.to_string() });
+            }
+            (metrics.current_term, metrics.current_leader, metrics.last_applied.map(|last| last.leader_id.term))
+        };
+        let (stamp, at) = match self.stamped.filter(|stamped| stamped.term == term) {
+            Some(Stamped { stamp, at, .. }) => (stamp, at),
+            None if last_applied_term == Some(term) => self.ledger.newest_stamp(),
+            None => return Err(CommitError::NotLeader { leader: leader.map(NodeId::new) }),
+        };
+        let stamp = stamp + now.saturating_since(at).max(Duration::from_nanos(1));
+        self.stamped = Some(Stamped { term, stamp, at: now });
+        Ok(stamp)
+    }
+}

@@ -1,0 +1,200 @@
+//! Consensus: the ledger's log on a majority of disks. openraft is named in this folder only.
+//!
+//! [`proposer`] gathers what this node's owners want, [`committer`] stamps and writes it where the leader is, [`state_machine`] applies
+//! it, [`storage`] keeps it. [`Consensus`] joins them for one node.
+
+pub mod committer;
+mod network;
+pub mod proposer;
+pub mod state_machine;
+pub mod storage;
+mod types;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use openraft::error::{InitializeError, RaftError};
+use openraft::{Config, SnapshotPolicy};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use self::committer::{CommitError, Committer};
+use self::network::Network;
+use self::state_machine::{LedgerReader, StateMachine};
+use self::storage::{DataDir, LogStore, SnapshotStore, StorageError};
+use self::types::Raft;
+use crate::clock::{self, Clock};
+use crate::config::Storage;
+use crate::engine::grant::{Epoch, Incarnation, NodeId, ShardCount};
+use crate::engine::ledger::{Answer, Command};
+
+/// The shortest and the longest a follower waits for a leader before it stands for election.
+const ELECTION_TIMEOUT_MILLIS: (u64, u64) = (200, 240);
+/// How often a leader shows itself.
+const HEARTBEAT_MILLIS: u64 = 50;
+/// A snapshot is worth while when the log is larger than this, and larger than what the snapshot would be.
+const MIN_LOG_BYTES: u64 = 1024 * 1024;
+/// What a tracked connection takes in a snapshot, roughly.
+const BYTES_PER_CONNECTION: u64 = 160;
+/// How often ledger time moves on by itself while anything is tracked.
+const TICK_EVERY: Duration = Duration::from_secs(1);
+/// How long a node waits before it tries again to join.
+const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Why consensus could not start.
+#[derive(Debug, Error)]
+pub enum ConsensusError {
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Raft refused to start or stopped at once.
+    #[error("consensus did not start: {reason}")]
+    Raft {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// One node's part in the cluster's log.
+pub struct Consensus {
+    raft: Raft,
+    node: NodeId,
+    ledger: LedgerReader,
+    log_bytes: Arc<AtomicU64>,
+    failure: watch::Receiver<Option<Arc<StorageError>>>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Consensus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consensus").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Consensus {
+    /// Opens the log and starts Raft; forms a cluster of one voter if the log is new.
+    ///
+    /// # Errors
+    /// [`ConsensusError`].
+    pub async fn start(storage: &Storage, expected: Option<NodeId>, clock: Clock) -> Result<Self, ConsensusError> {
+        let opened = open(storage.clone(), expected, clock);
+        let opened = tokio::task::spawn_blocking(move || opened()).await;
+        let Opened { node, log, state_machine } = opened.map_err(|error| raft_error(&error))??;
+        let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
+        let raft =
+            Raft::new(node.get(), raft_config()?, Network, log, state_machine).await.map_err(|error| raft_error(&error))?;
+        match raft.initialize(BTreeSet::from([node.get()])).await {
+            // A node with a log has been initialised before.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(raft_error(&error)),
+        }
+        Ok(Self { raft, node, ledger, log_bytes, failure, clock })
+    }
+
+    /// Who this node is.
+    pub const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// What this node has applied.
+    pub const fn ledger(&self) -> &LedgerReader {
+        &self.ledger
+    }
+
+    /// The way to commit commands, and the work behind it.
+    pub fn committer(&self) -> (Committer, impl Future<Output = ()> + Send + 'static) {
+        Committer::new(self.raft.clone(), self.ledger.clone(), self.clock)
+    }
+
+    /// Why the log could not be written, if it could not.
+    pub fn failure(&self) -> Option<Arc<StorageError>> {
+        self.failure.borrow().clone()
+    }
+
+    /// Moves ledger time on while anything is tracked, and makes a snapshot when the log has grown.
+    pub fn upkeep(&self, committer: Committer) -> impl Future<Output = ()> + Send + 'static {
+        let (raft, ledger, log_bytes) = (self.raft.clone(), self.ledger.clone(), Arc::clone(&self.log_bytes));
+        async move {
+            loop {
+                clock::sleep(TICK_EVERY).await;
+                let tracked = ledger.tracked();
+                if tracked > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
+                    return;
+                }
+                let snapshot_bytes = BYTES_PER_CONNECTION.saturating_mul(u64::try_from(tracked).unwrap_or(u64::MAX));
+                let is_worth_it = log_bytes.load(Ordering::Relaxed) > snapshot_bytes.max(MIN_LOG_BYTES);
+                if is_worth_it && raft.trigger().snapshot().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Stops Raft and closes the log.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the Raft core ended abnormally");
+        }
+    }
+}
+
+/// Makes this run of the node a member that owns keys.
+///
+/// # Errors
+/// [`CommitError::Stopped`] when consensus has stopped. Waits for a leader otherwise.
+pub async fn join(committer: &Committer, incarnation: Incarnation, shards: ShardCount) -> Result<Epoch, CommitError> {
+    loop {
+        match committer.submit(Command::Join { incarnation, shards }).await {
+            Ok(Answer::Joined { epoch }) => return Ok(epoch),
+            Err(error @ CommitError::Stopped { .. }) => return Err(error),
+            Ok(Answer::Verdicts(_) | Answer::Superseded | Answer::Ticked) | Err(CommitError::NotLeader { .. }) => {
+                clock::sleep(JOIN_AGAIN_AFTER).await;
+            }
+        }
+    }
+}
+
+struct Opened {
+    node: NodeId,
+    log: LogStore<types::TypeConfig>,
+    state_machine: StateMachine,
+}
+
+/// Opens what is on disk; blocks.
+fn open(storage: Storage, expected: Option<NodeId>, clock: Clock) -> impl FnOnce() -> Result<Opened, StorageError> + Send {
+    move || match storage {
+        Storage::Memory => {
+            let node = expected.unwrap_or_else(|| NodeId::new(rand::random()));
+            let state_machine = StateMachine::load(SnapshotStore::in_memory(), clock)?;
+            Ok(Opened { node, log: LogStore::in_memory(), state_machine })
+        }
+        Storage::Disk(path) => {
+            let directory = Arc::new(DataDir::open(path, expected.map(NodeId::get))?);
+            let state_machine = StateMachine::load(SnapshotStore::on_disk(Arc::clone(&directory)), clock)?;
+            let log = LogStore::open(&directory)?;
+            log.require_snapshot(state_machine.snapshot_covers())?;
+            Ok(Opened { node: NodeId::new(directory.identity().node), log, state_machine })
+        }
+    }
+}
+
+fn raft_config() -> Result<Arc<Config>, ConsensusError> {
+    let (election_timeout_min, election_timeout_max) = ELECTION_TIMEOUT_MILLIS;
+    let config = Config {
+        cluster_name: "turnstile".to_owned(),
+        election_timeout_min,
+        election_timeout_max,
+        heartbeat_interval: HEARTBEAT_MILLIS,
+        // `upkeep` counts bytes, which bound memory; entries differ in size a thousandfold.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 0,
+        ..Config::default()
+    };
+    config.validate().map(Arc::new).map_err(|error| raft_error(&error))
+}
+
+fn raft_error(error: &dyn std::error::Error) -> ConsensusError {
+    ConsensusError::Raft { reason: error.to_string() }
+}

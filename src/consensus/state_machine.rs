@@ -1,0 +1,234 @@
+//! The ledger behind the log: applies committed entries, and makes and reads snapshots.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use openraft::storage::RaftStateMachine;
+use openraft::{
+    EmptyNode, Entry, EntryPayload, LogId, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageError, StorageIOError,
+    StoredMembership,
+};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::storage::{SavedSnapshot, SnapshotStore};
+use super::types::TypeConfig;
+use crate::clock::Clock;
+use crate::engine::grant::{Epoch, LogIndex};
+use crate::engine::key::ConnectionKey;
+use crate::engine::ledger::{Answer, Ledger};
+use crate::engine::limiter::Limiter;
+use crate::engine::ring::Ring;
+use crate::engine::time::{LedgerTime, Timestamp};
+use crate::wire::codec;
+
+type Meta = SnapshotMeta<u64, EmptyNode>;
+
+/// What has been applied.
+#[derive(Debug)]
+struct Applied {
+    ledger: Ledger,
+    last: Option<LogId<u64>>,
+    membership: StoredMembership<u64, EmptyNode>,
+    /// When the newest stamp was applied, by this process's clock.
+    applied_at: Timestamp,
+}
+
+/// Read access to the ledger as far as this node has applied it.
+#[derive(Debug, Clone)]
+pub struct LedgerReader {
+    applied: Arc<Mutex<Applied>>,
+    ring: watch::Receiver<Arc<Ring>>,
+}
+
+impl LedgerReader {
+    /// The newest stamp, and when this process applied it.
+    pub fn newest_stamp(&self) -> (LedgerTime, Timestamp) {
+        let applied = self.applied.lock();
+        (applied.ledger.now(), applied.applied_at)
+    }
+
+    /// A copy of a connection's limiter; `Err` with the number of tracked connections when it is not among them.
+    pub fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {
+        let applied = self.applied.lock();
+        applied.ledger.limiter(key).ok_or_else(|| applied.ledger.tracked())
+    }
+
+    /// How many connections are tracked.
+    pub fn tracked(&self) -> usize {
+        self.applied.lock().ledger.tracked()
+    }
+
+    /// The ring, and its changes.
+    pub fn ring(&self) -> watch::Receiver<Arc<Ring>> {
+        self.ring.clone()
+    }
+
+    /// The ring's epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.ring.borrow().epoch()
+    }
+}
+
+/// The replicated state machine, as openraft drives it.
+#[derive(Debug)]
+pub struct StateMachine {
+    applied: Arc<Mutex<Applied>>,
+    ring: watch::Sender<Arc<Ring>>,
+    snapshots: Arc<SnapshotStore<EmptyNode>>,
+    clock: Clock,
+}
+
+impl StateMachine {
+    /// Continues from the store's snapshot, or from nothing.
+    ///
+    /// # Errors
+    /// When the snapshot can't be read.
+    pub fn load(snapshots: SnapshotStore<EmptyNode>, clock: Clock) -> Result<Self, super::storage::StorageError> {
+        let (meta, ledger) = match snapshots.load()? {
+            Some(saved) => {
+                let ledger = codec::decode::<Ledger>(&saved.data).map_err(|source| snapshots.unreadable(source))?;
+                (saved.meta, ledger.restored())
+            }
+            None => (Meta::default(), Ledger::new()),
+        };
+        let ring = watch::Sender::new(Arc::new(ledger.ring().clone()));
+        let applied = Applied { ledger, last: meta.last_log_id, membership: meta.last_membership, applied_at: clock.now() };
+        Ok(Self { applied: Arc::new(Mutex::new(applied)), ring, snapshots: Arc::new(snapshots), clock })
+    }
+
+    /// Read access to what has been applied.
+    pub fn reader(&self) -> LedgerReader {
+        LedgerReader { applied: Arc::clone(&self.applied), ring: self.ring.subscribe() }
+    }
+
+    /// The last entry that the snapshot covers.
+    pub fn snapshot_covers(&self) -> Option<LogId<u64>> {
+        self.applied.lock().last
+    }
+
+    fn publish_ring(&self, ledger: &Ledger) {
+        self.ring.send_if_modified(|ring| {
+            let has_moved = ring.epoch() != ledger.ring().epoch();
+            if has_moved {
+                *ring = Arc::new(ledger.ring().clone());
+            }
+            has_moved
+        });
+    }
+}
+
+impl Applied {
+    fn apply(&mut self, entry: Entry<TypeConfig>, now: Timestamp) -> Vec<Answer> {
+        self.last = Some(entry.log_id);
+        match entry.payload {
+            EntryPayload::Blank => Vec::new(),
+            EntryPayload::Normal(entry_of_ledger) => {
+                self.applied_at = now;
+                self.ledger.apply(LogIndex(entry.log_id.index), &entry_of_ledger)
+            }
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                Vec::new()
+            }
+        }
+    }
+
+    fn meta(&self) -> Meta {
+        let (last_log_id, last_membership) = (self.last, self.membership.clone());
+        // Equal states have equal snapshots, so the last entry names one.
+        let snapshot_id =
+            last_log_id.map_or_else(|| "empty".to_owned(), |last| format!("{}-{}", last.leader_id.term, last.index));
+        Meta { last_log_id, last_membership, snapshot_id }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId<u64>>, StoredMembership<u64, EmptyNode>), StorageError<u64>> {
+        let applied = self.applied.lock();
+        Ok((applied.last, applied.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Vec<Answer>>, StorageError<u64>>
+    where
+        I: IntoIterator<Item = Entry<TypeConfig>> + Send,
+        I::IntoIter: Send,
+    {
+        let now = self.clock.now();
+        let mut applied = self.applied.lock();
+        let answers = entries.into_iter().map(|entry| applied.apply(entry, now)).collect();
+        self.publish_ring(&applied.ledger);
+        Ok(answers)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
+        let applied = self.applied.lock();
+        let (ledger, meta) = (applied.ledger.clone(), applied.meta());
+        SnapshotBuilder { ledger, meta, snapshots: Arc::clone(&self.snapshots) }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError<u64>> {
+        Ok(Box::default())
+    }
+
+    async fn install_snapshot(&mut self, meta: &Meta, snapshot: Box<Cursor<Vec<u8>>>) -> Result<(), StorageError<u64>> {
+        let damaged = |source: codec::CodecError| StorageIOError::read_snapshot(Some(meta.signature()), &source);
+        let data = Arc::new(snapshot.into_inner());
+        let ledger = codec::decode::<Ledger>(&data).map_err(damaged)?.restored();
+        save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data }).await?;
+        let mut applied = self.applied.lock();
+        self.publish_ring(&ledger);
+        let (last, membership) = (meta.last_log_id, meta.last_membership.clone());
+        *applied = Applied { ledger, last, membership, applied_at: self.clock.now() };
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TypeConfig>>, StorageError<u64>> {
+        let snapshots = Arc::clone(&self.snapshots);
+        let saved =
+            blocking(move || snapshots.load().map_err(|error| StorageIOError::read_snapshot(None, &error).into())).await?;
+        Ok(saved.map(|saved| {
+            let data = Arc::try_unwrap(saved.data).unwrap_or_else(|shared| shared.to_vec());
+            Snapshot { meta: saved.meta, snapshot: Box::new(Cursor::new(data)) }
+        }))
+    }
+}
+
+/// A copy of the state machine that becomes a snapshot.
+#[derive(Debug)]
+pub struct SnapshotBuilder {
+    ledger: Ledger,
+    meta: Meta,
+    snapshots: Arc<SnapshotStore<EmptyNode>>,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
+    async fn build_snapshot(&mut self) -> Result<Snapshot<TypeConfig>, StorageError<u64>> {
+        let (ledger, meta) = (std::mem::take(&mut self.ledger), self.meta.clone());
+        let signature = meta.signature();
+        let encoded = blocking(move || {
+            codec::encode(&ledger).map_err(|error| StorageIOError::write_snapshot(Some(signature), &error).into())
+        });
+        let data = Arc::new(encoded.await?);
+        save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data: Arc::clone(&data) }).await?;
+        Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(data.to_vec())) })
+    }
+}
+
+async fn save(snapshots: &Arc<SnapshotStore<EmptyNode>>, saved: SavedSnapshot<EmptyNode>) -> Result<(), StorageError<u64>> {
+    let snapshots = Arc::clone(snapshots);
+    let signature = saved.meta.signature();
+    blocking(move || snapshots.save(&saved).map_err(|error| StorageIOError::write_snapshot(Some(signature), &error).into())).await
+}
+
+/// Runs what blocks on the disk, or takes long, where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError<u64>> + Send + 'static,
+) -> Result<T, StorageError<u64>> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StorageIOError::read_state_machine(&error).into()),
+    }
+}

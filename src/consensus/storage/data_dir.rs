@@ -1,0 +1,170 @@
+//! A node's data directory: who it belongs to, and that only one process uses it.
+//!
+//! ```text
+//!   lock                      held while a `DataDir` lives
+//!   identity, vote, purged, snapshot      small files, replaced as a whole
+//!   log-<first index>.wal     segments of the log
+//! ```
+//!
+//! Promises: a directory of unknown origin is never written to; an id never comes back with an empty log.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::error::StorageError;
+use super::small_file::{self, SmallFile};
+use crate::wire::codec;
+
+const LOCK: &str = "lock";
+
+/// Made by the file system at the root of a volume.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// The id of one cluster, 128 random bits; two clusters never talk to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClusterId(pub u128);
+
+/// Whose data a directory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The node, 64 random bits drawn when the directory was first used.
+    pub node: u64,
+    /// The cluster: drawn at the same moment, replaced when the node joins another.
+    pub cluster: ClusterId,
+}
+
+/// A data directory that this process has for itself until the value is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    identity: Mutex<Identity>,
+    /// The lock ends with the file handle, also when the process is killed.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens a data directory, and creates it (readable by its owner only) when it is missing.
+    ///
+    /// With `expected_node`, the directory must already belong to that node: one that is new or
+    /// empty is refused, because the node's log would be lost.
+    ///
+    /// # Errors
+    /// When it is in use, not a node's, another node's, damaged, or not writable.
+    pub fn open(path: impl Into<PathBuf>, expected_node: Option<u64>) -> Result<Self, StorageError> {
+        let path = path.into();
+        if let Some(expected) = expected_node
+            && !path.exists()
+        {
+            return Err(StorageError::NoIdentity { path, expected });
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(StorageError::io("create", &path))?;
+        // Looked at before the lock file is made: a stranger's directory is left as it is.
+        refuse_foreign(&path)?;
+        let lock = lock(&path)?;
+        for file in SmallFile::ALL {
+            remove_if_present(&path.join(file.temporary_name()))?;
+        }
+        let identity = match (read_identity(&path)?, expected_node) {
+            (Some(found), Some(expected)) if found.node != expected => {
+                return Err(StorageError::OtherNode { path, expected, found: found.node });
+            }
+            (Some(found), _) => found,
+            (None, Some(expected)) => return Err(StorageError::NoIdentity { path, expected }),
+            (None, None) => {
+                refuse_foreign(&path)?;
+                let identity = Identity { node: rand::random(), cluster: ClusterId(rand::random()) };
+                write_identity(&path, identity)?;
+                if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
+                    small_file::sync_directory(parent)?;
+                }
+                identity
+            }
+        };
+        Ok(Self { path, identity: Mutex::new(identity), _lock: lock })
+    }
+
+    /// Where the directory is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose data it holds.
+    pub fn identity(&self) -> Identity {
+        *self.identity.lock()
+    }
+
+    /// Notes, durably, that the node now belongs to another cluster: it joined one, or one was
+    /// formed anew from what is left.
+    ///
+    /// # Errors
+    /// When the disk refuses; the node then belongs to the cluster it belonged to.
+    pub fn adopt_cluster(&self, cluster: ClusterId) -> Result<(), StorageError> {
+        let mut current = self.identity.lock();
+        let identity = Identity { cluster, ..*current };
+        write_identity(&self.path, identity)?;
+        *current = identity;
+        Ok(())
+    }
+
+    /// Replaces the content of a small file, durably.
+    pub(super) fn write(&self, file: SmallFile, parts: &[&[u8]]) -> Result<(), StorageError> {
+        small_file::write(&self.path, file, parts)
+    }
+
+    /// Reads a small file; `None` when it was never written.
+    pub(super) fn read(&self, file: SmallFile) -> Result<Option<Vec<u8>>, StorageError> {
+        small_file::read(&self.path, file)
+    }
+}
+
+fn read_identity(directory: &Path) -> Result<Option<Identity>, StorageError> {
+    let path = directory.join(SmallFile::Identity.name());
+    let body = small_file::read(directory, SmallFile::Identity)?;
+    body.map(|body| codec::decode(&body).map_err(StorageError::codec(&path))).transpose()
+}
+
+fn write_identity(directory: &Path, identity: Identity) -> Result<(), StorageError> {
+    let path = directory.join(SmallFile::Identity.name());
+    let body = codec::encode(&identity).map_err(StorageError::codec(&path))?;
+    small_file::write(directory, SmallFile::Identity, &[&body])
+}
+
+/// Refuses a directory without an identity that holds anything a first start does not leave.
+fn refuse_foreign(directory: &Path) -> Result<(), StorageError> {
+    if directory.join(SmallFile::Identity.name()).exists() {
+        return Ok(());
+    }
+    let half_made = SmallFile::Identity.temporary_name();
+    for entry in fs::read_dir(directory).map_err(StorageError::io("list", directory))? {
+        let name = entry.map_err(StorageError::io("list", directory))?.file_name();
+        if name != LOCK && name != LOST_AND_FOUND && name != half_made.as_str() {
+            let found = name.to_string_lossy().into_owned();
+            return Err(StorageError::Foreign { path: directory.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+fn lock(directory: &Path) -> Result<File, StorageError> {
+    let path = directory.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file = options.open(&path).map_err(StorageError::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StorageError::Locked { path: directory.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(StorageError::io("lock", &path)(error)),
+    }
+}
+
+fn remove_if_present(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StorageError::io("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,32 @@
+//! What one node keeps: its identity, its vote, its Raft log and its current snapshot.
+//!
+//! ```text
+//!   openraft ── LogStore ── channel ──► thread "turnstile-wal" ── Disk ── Wal ── segments
+//!                  │ entries, in memory                             │
+//!                  └ LogReader (shared)          DataDir ───────────┴── identity, vote, purged, snapshot
+//! ```
+//!
+//! Promises: what was acknowledged is on the disk; a damaged byte is told apart from a tail that was
+//! never acknowledged, and never dropped in silence; after the first failed write or sync nothing is
+//! acknowledged any more.
+//! Must not: retry a failed sync (the kernel may have thrown the pages away), or repair corruption.
+
+mod data_dir;
+mod disk;
+mod error;
+mod log_store;
+mod memory;
+mod record;
+mod segment;
+mod small_file;
+mod snapshot_store;
+mod wal;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use data_dir::{ClusterId, DataDir, Identity};
+pub use error::{LogDamage, StorageError};
+pub use log_store::{LogReader, LogStore};
+pub use snapshot_store::{SavedSnapshot, SnapshotStore};

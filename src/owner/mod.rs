@@ -1,0 +1,169 @@
+//! The owners of one node: a supervisor and its shards.
+//!
+//! A shard that crashes is respawned from the ledger. Its waiters learn it by their lost reply and come back with their ages; slots that
+//! it had charged and not released leave with their window.
+
+mod offer;
+mod shard;
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+pub use self::offer::{Offer, Outcome, Reply};
+use self::shard::{Arguments, Shard, Shared};
+pub use self::shard::{Message, ShardReport};
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::consensus::proposer::Proposer;
+use crate::consensus::state_machine::LedgerReader;
+use crate::engine::grant::ShardId;
+
+/// The shards, by their index. Changes when one is respawned.
+type Shards = Vec<ActorRef<Message>>;
+
+/// The owners of this node.
+#[derive(Debug)]
+pub struct Owners {
+    shards: watch::Receiver<Shards>,
+    supervisor: ActorRef<()>,
+    supervisor_task: JoinHandle<()>,
+}
+
+/// The way to the owners of this node.
+#[derive(Debug, Clone)]
+pub struct OwnersHandle {
+    shards: watch::Receiver<Shards>,
+}
+
+impl Owners {
+    /// Starts the supervisor and all shards.
+    ///
+    /// # Errors
+    /// When an actor could not be spawned.
+    pub async fn start(config: NodeConfig, clock: Clock, proposer: Proposer, ledger: LedgerReader) -> Result<Self, SpawnErr> {
+        let count = config.shards;
+        let shared = Arc::new(Shared { config, clock, proposer, ledger, resident: AtomicUsize::new(0) });
+        let table = watch::Sender::new(Vec::new());
+        let shards = table.subscribe();
+        let (supervisor, supervisor_task) = Actor::spawn(None, Supervisor, (shared, count, table)).await?;
+        Ok(Self { shards, supervisor, supervisor_task })
+    }
+
+    /// The way to the owners.
+    pub fn handle(&self) -> OwnersHandle {
+        OwnersHandle { shards: self.shards.clone() }
+    }
+
+    /// Stops all shards; whoever waits there loses their reply.
+    pub async fn stop(self) {
+        self.supervisor.stop(None);
+        if let Err(error) = self.supervisor_task.await {
+            tracing::warn!(%error, "the owners' supervisor ended abnormally");
+        }
+    }
+}
+
+impl OwnersHandle {
+    /// The actor of this shard; `None` when this node has no such shard.
+    pub fn shard(&self, id: ShardId) -> Option<ActorRef<Message>> {
+        self.shards.borrow().get(usize::from(id.index)).cloned()
+    }
+
+    /// Waits until a shard other than `gone` has this id; `None` when the owners have ended. Cancel-safe.
+    pub async fn successor(&mut self, id: ShardId, gone: &ActorRef<Message>) -> Option<ActorRef<Message>> {
+        let has_changed =
+            |shards: &Shards| shards.get(usize::from(id.index)).is_some_and(|shard| shard.get_id() != gone.get_id());
+        let shards = self.shards.wait_for(has_changed).await.ok()?;
+        shards.get(usize::from(id.index)).cloned()
+    }
+
+    /// What the shards have in memory, all together.
+    pub async fn report(&self) -> ShardReport {
+        let shards = self.shards.borrow().clone();
+        let mut total = ShardReport::default();
+        for shard in shards {
+            let (reply, report) = oneshot::channel();
+            if shard.cast(Message::Report(reply)).is_ok()
+                && let Ok(report) = report.await
+            {
+                total.connections += report.connections;
+                total.waiters += report.waiters;
+            }
+        }
+        total
+    }
+}
+
+/// The actor that respawns shards.
+struct Supervisor;
+
+struct Supervised {
+    shared: Arc<Shared>,
+    numbers: Vec<Arc<AtomicU64>>,
+    table: watch::Sender<Shards>,
+}
+
+impl Actor for Supervisor {
+    type Msg = ();
+    type State = Supervised;
+    type Arguments = (Arc<Shared>, NonZeroU16, watch::Sender<Shards>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<()>,
+        (shared, count, table): Self::Arguments,
+    ) -> Result<Supervised, ActorProcessingErr> {
+        let numbers: Vec<_> = (0..count.get()).map(|_| Arc::new(AtomicU64::new(0))).collect();
+        let mut shards = Vec::with_capacity(numbers.len());
+        for numbers in &numbers {
+            shards.push(spawn(&myself, &shared, numbers, false).await?);
+        }
+        table.send_replace(shards);
+        Ok(Supervised { shared, numbers, table })
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<()>,
+        event: SupervisionEvent,
+        state: &mut Supervised,
+    ) -> Result<(), ActorProcessingErr> {
+        let (gone, cause) = match event {
+            SupervisionEvent::ActorFailed(gone, error) => (gone, error.to_string()),
+            SupervisionEvent::ActorTerminated(gone, _, reason) => (gone, reason.unwrap_or_else(|| "it was stopped".to_owned())),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        let Some(index) = state.index_of(&gone) else { return Ok(()) };
+        tracing::error!(shard = index, %cause, "a shard crashed; starting it again from the ledger");
+        let Some(numbers) = state.numbers.get(index) else { return Ok(()) };
+        let shard = spawn(&myself, &state.shared, numbers, true).await?;
+        state.table.send_modify(|shards| {
+            if let Some(place) = shards.get_mut(index) {
+                *place = shard;
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Supervised {
+    fn index_of(&self, gone: &ActorCell) -> Option<usize> {
+        self.table.borrow().iter().position(|shard| shard.get_id() == gone.get_id())
+    }
+}
+
+async fn spawn(
+    supervisor: &ActorRef<()>,
+    shared: &Arc<Shared>,
+    numbers: &Arc<AtomicU64>,
+    is_respawn: bool,
+) -> Result<ActorRef<Message>, SpawnErr> {
+    let arguments = Arguments { shared: Arc::clone(shared), numbers: Arc::clone(numbers), is_respawn };
+    let (shard, _task) = Actor::spawn_linked(None, Shard, arguments, supervisor.get_cell()).await?;
+    Ok(shard)
+}

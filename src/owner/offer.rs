@@ -1,0 +1,67 @@
+//! How an answer travels from an owner to the one who waits.
+
+use ractor::ActorRef;
+use tokio::sync::oneshot;
+
+use super::shard::Message;
+use crate::engine::grant::{Grant, RequestId};
+use crate::engine::key::ConnectionKey;
+use crate::engine::throttle::Refusal;
+
+/// What an owner says to an acquire.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A slot.
+    Granted(Offer),
+    /// None, and why.
+    Refused(Refusal),
+    /// None: the node has too many connections in memory.
+    TooManyConnections {
+        /// The bound.
+        max_connections: usize,
+    },
+}
+
+/// Where the answer goes. Answers once.
+#[derive(Debug)]
+pub struct Reply(oneshot::Sender<Outcome>);
+
+impl Reply {
+    /// A reply, and where it arrives.
+    pub fn channel() -> (Self, oneshot::Receiver<Outcome>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Answers. A slot for someone who is gone goes back to its owner.
+    pub fn answer(self, outcome: Outcome) {
+        drop(self.0.send(outcome));
+    }
+}
+
+/// A slot on its way: it goes back to its owner unless it is taken.
+#[derive(Debug)]
+pub struct Offer {
+    slot: Option<(ConnectionKey, RequestId, Grant)>,
+    owner: ActorRef<Message>,
+}
+
+impl Offer {
+    pub(super) const fn new(key: ConnectionKey, request: RequestId, grant: Grant, owner: ActorRef<Message>) -> Self {
+        Self { slot: Some((key, request, grant)), owner }
+    }
+
+    /// The slot, now its taker's. `None` for one that was taken before, which cannot be: taking consumes the offer.
+    pub fn take(mut self) -> Option<Grant> {
+        self.slot.take().map(|(_, _, grant)| grant)
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        if let Some((key, request, grant)) = self.slot.take() {
+            // An owner that is gone gives nothing back: the slot leaves with its window.
+            drop(self.owner.cast(Message::GiveBack(key, request, grant)));
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! One owning actor: all connections of its share of the ring, one message at a time.
+//!
+//! Promises: nothing in it ever blocks or waits, so a full connection delays no other; what it releases was charged by the answer to its own
+//! proposal.
+//! Must not: decide. [`crate::engine::throttle`] does; the shard reads the clock, carries the effects out and arms one timer.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::offer::{Offer, Outcome, Reply};
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::consensus::proposer::{Inbox, Proposer, Settled};
+use crate::consensus::state_machine::LedgerReader;
+use crate::engine::grant::{Epoch, Grant, RequestId, Sequence};
+use crate::engine::key::ConnectionKey;
+use crate::engine::ledger::{Action, Proposal, Verdict};
+use crate::engine::limiter::Limiter;
+use crate::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, SlowestDelivery, Throttle};
+use crate::engine::time::{LedgerTime, Timestamp};
+
+/// How long the waiters of a shard that crashed have to come back before anything is granted.
+const SETTLE_TIME: Duration = Duration::from_millis(20);
+
+/// What a shard is told.
+#[derive(Debug)]
+pub enum Message {
+    /// Queue this, or refuse it.
+    Acquire(ConnectionKey, Acquire<Reply>),
+    /// Its caller is gone.
+    Cancel(ConnectionKey, RequestId),
+    /// A slot came too late to be started; its waiter comes back.
+    Requeue(ConnectionKey, Grant, Acquire<Reply>),
+    /// A slot was never started.
+    GiveBack(ConnectionKey, RequestId, Grant),
+    /// The ledger has answered.
+    Settled(Vec<Settled>),
+    /// The ledger has committed a pause of this connection.
+    Paused(ConnectionKey, LedgerTime),
+    /// Some connection wanted to be looked at by now.
+    Wake,
+    /// What is going on here?
+    Report(oneshot::Sender<ShardReport>),
+}
+
+/// What a shard has in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardReport {
+    /// Connections with waiters or a window that isn't empty.
+    pub connections: usize,
+    /// Waiters of all of them.
+    pub waiters: usize,
+}
+
+/// What all shards of a node share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The node's configuration.
+    pub config: NodeConfig,
+    /// The node's clock.
+    pub clock: Clock,
+    /// The way to the ledger.
+    pub proposer: Proposer,
+    /// The ledger, as far as it is applied here.
+    pub ledger: LedgerReader,
+    /// How many connections all shards have in memory.
+    pub resident: AtomicUsize,
+}
+
+/// What one shard starts with.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+    /// The numbers drawn by those before it, so that a respawned shard goes on behind them.
+    pub numbers: Arc<AtomicU64>,
+    /// Whether waiters of a shard that crashed may come back.
+    pub is_respawn: bool,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Shard;
+
+struct Resident {
+    throttle: Throttle<Reply>,
+    /// Where it stands in the order of wakes; never later than it wants.
+    wakes_at: Option<Timestamp>,
+}
+
+/// What the actor keeps between messages.
+pub struct State {
+    arguments: Arguments,
+    myself: ActorRef<Message>,
+    inbox: Inbox,
+    epoch: Epoch,
+    connections: HashMap<ConnectionKey, Resident>,
+    wakes: BTreeSet<(Timestamp, ConnectionKey)>,
+    timer: Option<(Timestamp, JoinHandle<()>)>,
+    sequence: Sequence,
+    ledger_clock: LedgerClock,
+    slowest: SlowestDelivery,
+    /// Connections that are new here grant nothing before.
+    settles_at: Option<Timestamp>,
+    effects: Vec<Effect<Reply>>,
+}
+
+impl Actor for Shard {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(&self, myself: ActorRef<Message>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
+        let now = arguments.shared.clock.now();
+        let (stamp, applied_at) = arguments.shared.ledger.newest_stamp();
+        let own = myself.clone();
+        let inbox: Inbox = Arc::new(move |settled| {
+            // A shard that has crashed since is not there to release anything: its slots leave with their window.
+            drop(own.cast(Message::Settled(settled)));
+        });
+        Ok(State {
+            inbox,
+            myself,
+            epoch: arguments.shared.ledger.epoch(),
+            connections: HashMap::new(),
+            wakes: BTreeSet::new(),
+            timer: None,
+            sequence: Sequence::after(arguments.numbers.load(Ordering::Acquire)),
+            ledger_clock: LedgerClock::starting(stamp, applied_at),
+            slowest: SlowestDelivery::default(),
+            settles_at: arguments.is_respawn.then(|| now + SETTLE_TIME),
+            effects: Vec::new(),
+            arguments,
+        })
+    }
+
+    async fn handle(&self, _: ActorRef<Message>, message: Message, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let now = state.now();
+        match message {
+            Message::Acquire(key, acquire) => state.acquire(now, &key, acquire),
+            Message::Cancel(key, request) => state.with(now, &key, |throttle, _, _| drop(throttle.cancel(request))),
+            Message::Requeue(key, grant, acquire) => state.requeue(now, &key, &grant, acquire),
+            Message::GiveBack(key, request, grant) => {
+                state.with(now, &key, |throttle, _, _| throttle.give_back(request, &grant));
+            }
+            Message::Settled(settled) => state.settled(now.local, settled),
+            Message::Paused(key, until) => state.paused(now, &key, until),
+            Message::Wake => state.wake(now),
+            Message::Report(reply) => drop(reply.send(state.report())),
+        }
+        state.arguments.numbers.store(state.sequence.last(), Ordering::Release);
+        Ok(())
+    }
+}
+
+impl State {
+    fn now(&self) -> Now {
+        self.ledger_clock.now(self.arguments.shared.clock.now())
+    }
+
+    fn acquire(&mut self, now: Now, key: &ConnectionKey, acquire: Acquire<Reply>) {
+        if let Err(max_connections) = self.reside(now, key) {
+            acquire.reply.answer(Outcome::TooManyConnections { max_connections });
+            return;
+        }
+        let config = &self.arguments.shared.config;
+        let bounds = Bounds { max_waiters: config.max_waiters_per_connection, strict_limits: config.strict_limits };
+        self.with(now, key, |throttle, sequence, effects| throttle.acquire(now, acquire, bounds, sequence, effects));
+    }
+
+    fn requeue(&mut self, now: Now, key: &ConnectionKey, grant: &Grant, acquire: Acquire<Reply>) {
+        self.slowest.observe(now.local, now.local.saturating_since(grant.proposed_at));
+        if self.connections.contains_key(key) {
+            self.with(now, key, |throttle, _, effects| throttle.requeue(now, grant, acquire, effects));
+        } else {
+            // The shard that released it is gone, and with it whatever it remembered.
+            self.acquire(now, key, acquire);
+        }
+    }
+
+    fn paused(&mut self, now: Now, key: &ConnectionKey, until: LedgerTime) {
+        self.with(now, key, |throttle, _, _| throttle.pause(until));
+    }
+
+    /// Has the connection in memory, from the ledger if it is new here.
+    fn reside(&mut self, now: Now, key: &ConnectionKey) -> Result<(), usize> {
+        let shared = &self.arguments.shared;
+        let max_connections = shared.config.max_connections;
+        let Entry::Vacant(vacant) = self.connections.entry(key.clone()) else { return Ok(()) };
+        let limiter = match shared.ledger.limiter(key) {
+            Ok(limiter) => limiter,
+            Err(tracked) if tracked >= max_connections => return Err(max_connections),
+            Err(_) => Limiter::default(),
+        };
+        if shared.resident.load(Ordering::Relaxed) >= max_connections {
+            return Err(max_connections);
+        }
+        shared.resident.fetch_add(1, Ordering::Relaxed);
+        let throttle = match self.settles_at.filter(|at| *at > now.local) {
+            Some(settles_at) => Throttle::taken_over(limiter, settles_at),
+            None => Throttle::new(limiter),
+        };
+        vacant.insert(Resident { throttle, wakes_at: None });
+        Ok(())
+    }
+
+    fn settled(&mut self, answered_at: Timestamp, settled: Vec<Settled>) {
+        for Settled { key, verdict, proposed_at } in settled {
+            match &verdict {
+                Verdict::Charged { stamp, .. } | Verdict::NotBefore { stamp, .. } | Verdict::Done { stamp } => {
+                    self.ledger_clock.observe(*stamp, proposed_at, answered_at);
+                }
+                Verdict::Moved { epoch } => self.epoch = *epoch,
+            }
+            self.slowest.observe(answered_at, answered_at.saturating_since(proposed_at));
+            let now = self.now();
+            self.with(now, &key, |throttle, sequence, effects| throttle.verdict(now, &verdict, sequence, effects));
+        }
+    }
+
+    fn wake(&mut self, now: Now) {
+        self.timer = None;
+        while let Some((at, key)) = self.wakes.pop_first() {
+            if at > now.local {
+                self.wakes.insert((at, key));
+                break;
+            }
+            if let Some(resident) = self.connections.get_mut(&key) {
+                resident.wakes_at = None;
+            }
+            self.with(now, &key, |_, _, _| ());
+        }
+        self.arm();
+    }
+
+    /// Does something with a connection, then everything that follows from it. Nothing when it is not in memory.
+    fn with(
+        &mut self,
+        now: Now,
+        key: &ConnectionKey,
+        action: impl FnOnce(&mut Throttle<Reply>, &mut Sequence, &mut Vec<Effect<Reply>>),
+    ) {
+        let Some(resident) = self.connections.get_mut(key) else { return };
+        action(&mut resident.throttle, &mut self.sequence, &mut self.effects);
+        let slowest = self.slowest.get(now.local);
+        let action = resident.throttle.poll(now, slowest, &mut self.sequence, &mut self.effects);
+        if let Some(action) = action {
+            self.propose(now, key, action);
+        }
+        self.perform(key);
+        self.schedule(now, key);
+    }
+
+    fn propose(&self, now: Now, key: &ConnectionKey, action: Action) {
+        let proposal = Proposal { epoch: self.epoch, key: key.clone(), action };
+        self.arguments.shared.proposer.propose(proposal, now.local, &self.inbox);
+    }
+
+    fn perform(&mut self, key: &ConnectionKey) {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Release { reply, request, grant } => {
+                    // An offer that nobody takes comes back by itself.
+                    let offer = Offer::new(key.clone(), request, grant, self.myself.clone());
+                    reply.answer(Outcome::Granted(offer));
+                }
+                Effect::Refuse { reply, refusal } => reply.answer(Outcome::Refused(refusal)),
+            }
+        }
+    }
+
+    /// Notes when the connection wants to be looked at again, or lets it leave memory.
+    fn schedule(&mut self, now: Now, key: &ConnectionKey) {
+        let Some(resident) = self.connections.get_mut(key) else { return };
+        if resident.throttle.is_idle(now) {
+            if let Some(at) = resident.wakes_at {
+                self.wakes.remove(&(at, key.clone()));
+            }
+            self.connections.remove(key);
+            self.arguments.shared.resident.fetch_sub(1, Ordering::Relaxed);
+            if self.connections.len() < self.connections.capacity() / 4 {
+                self.connections.shrink_to(self.connections.len() * 2);
+            }
+            return;
+        }
+        let Some(at) = resident.throttle.next_wake(now) else { return };
+        if resident.wakes_at.is_none_or(|earlier| at < earlier) {
+            if let Some(later) = resident.wakes_at.replace(at) {
+                self.wakes.remove(&(later, key.clone()));
+            }
+            self.wakes.insert((at, key.clone()));
+            self.arm();
+        }
+    }
+
+    /// Keeps one timer, for the first wake.
+    fn arm(&mut self) {
+        let Some(&(at, _)) = self.wakes.first() else { return };
+        if self.timer.as_ref().is_some_and(|&(armed, _)| armed <= at) {
+            return;
+        }
+        let (clock, myself) = (self.arguments.shared.clock, self.myself.clone());
+        let timer = tokio::spawn(async move {
+            clock.sleep_until(at).await;
+            drop(myself.cast(Message::Wake));
+        });
+        if let Some((_, later)) = self.timer.replace((at, timer)) {
+            later.abort();
+        }
+    }
+
+    fn report(&self) -> ShardReport {
+        let waiters = self.connections.values().map(|resident| resident.throttle.queue().len()).sum();
+        ShardReport { connections: self.connections.len(), waiters }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.arguments.shared.resident.fetch_sub(self.connections.len(), Ordering::Relaxed);
+        if let Some((_, timer)) = self.timer.take() {
+            timer.abort();
+        }
+    }
+}

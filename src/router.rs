@@ -1,0 +1,314 @@
+//! The way of an acquire to its owner, and back.
+//!
+//! The router keeps a pending acquire in its caller's own task until it has its one answer: an owner that crashes or moves costs
+//! it a new attempt, at its age, and its caller a pause. A caller that goes away takes its place in the queue with it.
+//!
+//! Promises: one answer for each acquire; no grant is handed out later than its delivery bound.
+//! Must not: decide who is served.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ractor::ActorRef;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::consensus::proposer::{Inbox, Proposer};
+use crate::engine::grant::{Grant, RequestId, ShardId};
+use crate::engine::key::ConnectionKey;
+use crate::engine::ledger::{Action, Proposal, Verdict};
+use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::ring::Ring;
+use crate::engine::throttle::{Acquire, Patience, Refusal};
+use crate::engine::time::Timestamp;
+use crate::owner::{Message, Outcome, OwnersHandle, Reply};
+
+/// How long a try waits for an owner before it counts as out of reach.
+const TRY_REACHES_WITHIN: Duration = Duration::from_secs(1);
+
+/// How much longer than its patience an acquire waits for its owner to say so.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Which connection.
+    pub key: ConnectionKey,
+    /// What makes a retry the same request.
+    pub id: RequestId,
+    /// Whether the caller chose `id`, and may send it again.
+    pub retryable: bool,
+    /// 0 is served first.
+    pub niceness: Niceness,
+    /// What it takes.
+    pub cost: Cost,
+    /// What the connection may take.
+    pub limits: Limits,
+    /// How long it waits.
+    pub patience: Patience,
+}
+
+/// Why an acquire got no slot, or no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RouteError {
+    /// The owner said so.
+    #[error("refused")]
+    Refused(Refusal),
+    /// Too many connections are in memory.
+    #[error("too many connections: the bound is {max_connections}")]
+    TooManyConnections {
+        /// The bound.
+        max_connections: usize,
+    },
+    /// Too many acquires of this node have begun and not ended.
+    #[error("too many acquires in flight: the bound is {max_in_flight}")]
+    TooManyInFlight {
+        /// The bound.
+        max_in_flight: usize,
+    },
+    /// The owner did not answer in time.
+    #[error("the connection's owner did not answer within {waited:?}")]
+    OutOfReach {
+        /// How long the caller waited.
+        waited: Duration,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why a node serves no more; `None` while it does.
+pub type Stopped = watch::Receiver<Option<Arc<str>>>;
+
+/// Routes the acquires of one node.
+#[derive(Debug)]
+pub struct Router {
+    owners: OwnersHandle,
+    ring: watch::Receiver<Arc<Ring>>,
+    proposer: Proposer,
+    stopped: Stopped,
+    clock: Clock,
+    in_flight: Arc<AtomicUsize>,
+    max_in_flight: usize,
+}
+
+/// A place among the acquires in flight, until it is dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    in_flight: Arc<AtomicUsize>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A slot, and what its holder takes up.
+#[derive(Debug)]
+pub struct Routed {
+    /// The slot.
+    pub grant: Grant,
+    /// Given back when the request has ended.
+    pub ticket: Ticket,
+    /// How long the caller has waited.
+    pub waited: Duration,
+}
+
+/// Where an acquire stands: dropping it takes the waiter out of the queue.
+struct Place<'a> {
+    request: &'a Request,
+    shard: ActorRef<Message>,
+    is_waiting: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.is_waiting {
+            // An owner that is gone has no queue to leave.
+            drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id)));
+        }
+    }
+}
+
+impl Router {
+    /// A router over these owners.
+    pub fn new(
+        owners: OwnersHandle,
+        ring: watch::Receiver<Arc<Ring>>,
+        proposer: Proposer,
+        stopped: Stopped,
+        clock: Clock,
+        max_in_flight: usize,
+    ) -> Self {
+        Self { owners, ring, proposer, stopped, clock, in_flight: Arc::default(), max_in_flight }
+    }
+
+    /// The clock by which patience and grants are judged.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The owners of this node.
+    pub const fn owners(&self) -> &OwnersHandle {
+        &self.owners
+    }
+
+    /// Waits for a slot. Dropping the future leaves the queue.
+    ///
+    /// # Errors
+    /// [`RouteError`], once, when there will be none.
+    pub async fn acquire(&self, request: &Request) -> Result<Routed, RouteError> {
+        let ticket = self.admit()?;
+        let began_at = self.clock.now();
+        let ends_at = match request.patience {
+            Patience::Never => Some(began_at + TRY_REACHES_WITHIN),
+            Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
+        };
+        let mut stopped = self.stopped.clone();
+        let answer = tokio::select! {
+            answer = self.attempt(request, began_at) => answer,
+            // The owner ends its waiters itself; this is for an owner that can't.
+            () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
+            reason = stopped.wait_for(Option::is_some) => {
+                let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned));
+                Err(RouteError::Stopped { reason: reason.unwrap_or_else(|| "it was shut down".to_owned()) })
+            }
+        };
+        let waited = self.clock.now().saturating_since(began_at);
+        answer.map(|grant| Routed { grant, ticket, waited })
+    }
+
+    fn admit(&self) -> Result<Ticket, RouteError> {
+        let ticket = Ticket { in_flight: Arc::clone(&self.in_flight) };
+        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
+        if before >= self.max_in_flight {
+            return Err(RouteError::TooManyInFlight { max_in_flight: self.max_in_flight });
+        }
+        Ok(ticket)
+    }
+
+    async fn sleep_until(&self, ends_at: Option<Timestamp>) {
+        match ends_at {
+            Some(at) => self.clock.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn ran_out(&self, request: &Request, began_at: Timestamp) -> RouteError {
+        let waited = self.clock.now().saturating_since(began_at);
+        match request.patience {
+            Patience::Deadline(_) => RouteError::Refused(Refusal::Deadline { waited }),
+            Patience::Endless | Patience::MaxWait(_) | Patience::Never => RouteError::OutOfReach { waited },
+        }
+    }
+
+    /// Asks the owner, whoever it is, until one has answered.
+    async fn attempt(&self, request: &Request, began_at: Timestamp) -> Result<Grant, RouteError> {
+        let mut owners = self.owners.clone();
+        let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
+        // A slot that came too late: what makes the next attempt a return to the old place.
+        let mut stale: Option<Grant> = None;
+        loop {
+            let (reply, answer) = Reply::channel();
+            let acquire = self.to_acquire(request, began_at, reply);
+            let message = match stale.take() {
+                Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
+                None => Message::Acquire(request.key.clone(), acquire),
+            };
+            let mut place = Place { request, shard: shard.clone(), is_waiting: true };
+            let outcome = if shard.cast(message).is_ok() { answer.await.ok() } else { None };
+            place.is_waiting = false;
+            match outcome {
+                Some(Outcome::Granted(offer)) => {
+                    let grant = offer.take().ok_or_else(|| lost("its slot was taken by another"))?;
+                    if !grant.is_stale(self.clock.now()) {
+                        return Ok(grant);
+                    }
+                    tracing::debug!(key = %request.key, release = grant.release.get(), "a grant came too late; queueing again");
+                    stale = Some(grant);
+                }
+                Some(Outcome::Refused(Refusal::Moved)) => (shard_id, shard) = self.owner_of(&request.key).await?,
+                Some(Outcome::Refused(refusal)) => return Err(RouteError::Refused(refusal)),
+                Some(Outcome::TooManyConnections { max_connections }) => {
+                    return Err(RouteError::TooManyConnections { max_connections });
+                }
+                None => {
+                    shard = owners.successor(shard_id, &shard).await.ok_or_else(|| lost("its owners have ended"))?;
+                }
+            }
+        }
+    }
+
+    fn to_acquire(&self, request: &Request, began_at: Timestamp, reply: Reply) -> Acquire<Reply> {
+        Acquire {
+            request: request.id,
+            retryable: request.retryable,
+            niceness: request.niceness,
+            cost: request.cost,
+            limits: request.limits.clone(),
+            waited: self.clock.now().saturating_since(began_at),
+            patience: request.patience,
+            reply,
+        }
+    }
+
+    /// The owning actor by the newest ring; waits for a ring that has one.
+    async fn owner_of(&self, key: &ConnectionKey) -> Result<(ShardId, ActorRef<Message>), RouteError> {
+        let mut ring = self.ring.clone();
+        loop {
+            let shard_id = ring.borrow_and_update().owner(key);
+            if let Some(found) = shard_id.and_then(|id| self.owners.shard(id).map(|shard| (id, shard))) {
+                return Ok(found);
+            }
+            ring.changed().await.map_err(|_| lost("its consensus has ended"))?;
+        }
+    }
+
+    /// Lets nothing through for this connection, from now on for `pause`, for every worker.
+    ///
+    /// # Errors
+    /// [`RouteError::Stopped`].
+    pub async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            answer = self.attempt_pause(key, pause) => answer,
+            _ = stopped.wait_for(Option::is_some) => Err(lost("it was shut down")),
+        }
+    }
+
+    async fn attempt_pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
+        loop {
+            let (_, shard) = self.owner_of(key).await?;
+            let epoch = self.ring.borrow().epoch();
+            let proposal = Proposal { epoch, key: key.clone(), action: Action::Pause { pause } };
+            let (answered, mut answer) = tokio::sync::mpsc::channel(1);
+            let inbox: Inbox = Arc::new(move |settled| {
+                if let Some(settled) = settled.into_iter().next() {
+                    // Whoever asked may be gone; the pause holds all the same.
+                    drop(answered.try_send(settled.verdict));
+                }
+            });
+            self.proposer.propose(proposal, self.clock.now(), &inbox);
+            drop(inbox);
+            match answer.recv().await {
+                Some(Verdict::Done { stamp } | Verdict::Charged { stamp, .. } | Verdict::NotBefore { stamp, .. }) => {
+                    // A shard that is gone will read the pause from the ledger.
+                    drop(shard.cast(Message::Paused(key.clone(), stamp + pause)));
+                    return Ok(());
+                }
+                Some(Verdict::Moved { .. }) => {}
+                None => return Err(lost("its consensus has ended")),
+            }
+        }
+    }
+}
+
+fn lost(reason: &str) -> RouteError {
+    RouteError::Stopped { reason: reason.to_owned() }
+}

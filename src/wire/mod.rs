@@ -1,0 +1,3 @@
+//! What leaves this process, on the wire or to a disk.
+
+pub mod codec;
