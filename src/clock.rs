@@ -11,7 +11,7 @@ const BEFORE_START: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// This process's monotonic clock.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub(crate) struct Clock {
     started: Instant,
 }
 
@@ -19,19 +19,19 @@ impl Clock {
     /// A clock that starts now.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { started: Instant::now() }
     }
 
     /// The present moment.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp::ZERO + BEFORE_START + self.started.elapsed()
     }
 
     /// The moment that `instant` is on this clock.
     #[must_use]
-    pub fn at(&self, instant: Instant) -> Timestamp {
+    pub(crate) fn at(&self, instant: Instant) -> Timestamp {
         let started = Timestamp::ZERO + BEFORE_START;
         match instant.checked_duration_since(self.started) {
             Some(after) => started + after,
@@ -41,18 +41,18 @@ impl Clock {
 
     /// Waits until `at`; the timer's resolution is a millisecond. Cancel-safe.
     #[expect(clippy::disallowed_methods, reason = "this is where time is waited for")]
-    pub async fn sleep_until(&self, at: Timestamp) {
+    pub(crate) async fn sleep_until(&self, at: Timestamp) {
         tokio::time::sleep(at.saturating_since(self.now())).await;
     }
 }
 
 /// Waits for `span`. Cancel-safe.
 #[expect(clippy::disallowed_methods, reason = "this is where time is waited for")]
-pub async fn sleep(span: Duration) {
+pub(crate) async fn sleep(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
 /// Runs `future` for at most `span`; `None` when that was not enough.
-pub async fn timeout<F: Future>(span: Duration, future: F) -> Option<F::Output> {
+pub(crate) async fn timeout<F: Future>(span: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(span, future).await.ok()
 }

@@ -27,3 +27,5 @@ pub use engine::key::ConnectionKey;
 pub use engine::rate::{Cost, Dimension, Niceness, RateLimit};
 #[cfg(feature = "node")]
 pub use node::{Node, StartError};
+#[cfg(feature = "node")]
+pub use owner::ShardReport;

@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_millis(50);
 
 /// What a caller asks for.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// Which connection.
     pub key: ConnectionKey,
     /// What makes a retry the same request.
@@ -83,11 +83,11 @@ pub enum RouteError {
 }
 
 /// Why a node serves no more; `None` while it does.
-pub type Stopped = watch::Receiver<Option<Arc<str>>>;
+pub(crate) type Stopped = watch::Receiver<Option<Arc<str>>>;
 
 /// Routes the acquires of one node.
 #[derive(Debug)]
-pub struct Router {
+pub(crate) struct Router {
     owners: OwnersHandle,
     ring: watch::Receiver<Arc<Ring>>,
     proposer: Proposer,
@@ -99,7 +99,7 @@ pub struct Router {
 
 /// A place among the acquires in flight, until it is dropped.
 #[derive(Debug)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -111,7 +111,7 @@ impl Drop for Ticket {
 
 /// A slot, and what its holder takes up.
 #[derive(Debug)]
-pub struct Routed {
+pub(crate) struct Routed {
     /// The slot.
     pub grant: Grant,
     /// Given back when the request has ended.
@@ -138,7 +138,7 @@ impl Drop for Place<'_> {
 
 impl Router {
     /// A router over these owners.
-    pub fn new(
+    pub(crate) fn new(
         owners: OwnersHandle,
         ring: watch::Receiver<Arc<Ring>>,
         proposer: Proposer,
@@ -150,12 +150,12 @@ impl Router {
     }
 
     /// The clock by which patience and grants are judged.
-    pub const fn clock(&self) -> Clock {
+    pub(crate) const fn clock(&self) -> Clock {
         self.clock
     }
 
     /// The owners of this node.
-    pub const fn owners(&self) -> &OwnersHandle {
+    pub(crate) const fn owners(&self) -> &OwnersHandle {
         &self.owners
     }
 
@@ -163,7 +163,7 @@ impl Router {
     ///
     /// # Errors
     /// [`RouteError`], once, when there will be none.
-    pub async fn acquire(&self, request: &Request) -> Result<Routed, RouteError> {
+    pub(crate) async fn acquire(&self, request: &Request) -> Result<Routed, RouteError> {
         let ticket = self.admit()?;
         let began_at = self.clock.now();
         let ends_at = match request.patience {
@@ -274,7 +274,7 @@ impl Router {
     ///
     /// # Errors
     /// [`RouteError::Stopped`].
-    pub async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
+    pub(crate) async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
         let mut stopped = self.stopped.clone();
         tokio::select! {
             answer = self.attempt_pause(key, pause) => answer,

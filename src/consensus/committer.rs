@@ -50,7 +50,7 @@ struct Submission {
 
 /// The way in.
 #[derive(Debug, Clone)]
-pub struct Committer {
+pub(crate) struct Committer {
     submissions: mpsc::Sender<Submission>,
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Submission {
 
 impl Committer {
     /// A committer, and its work, which ends when all handles are gone.
-    pub fn new(raft: Raft, ledger: LedgerReader, clock: Clock) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn new(raft: Raft, ledger: LedgerReader, clock: Clock) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (submissions, inbox) = mpsc::channel(QUEUE);
         let writer = Writer { raft, ledger, clock, stamped: None };
         (Self { submissions }, writer.run(inbox))
@@ -72,7 +72,7 @@ impl Committer {
     ///
     /// # Errors
     /// [`CommitError`]; the command may have been committed all the same.
-    pub async fn submit(&self, command: Command) -> Result<Answer, CommitError> {
+    pub(crate) async fn submit(&self, command: Command) -> Result<Answer, CommitError> {
         let gone = || CommitError::Stopped { reason: "the committer has ended".to_owned() };
         let (reply, answer) = oneshot::channel();
         self.submissions.send(Submission { command, reply }).await.map_err(|_| gone())?;

@@ -3,11 +3,11 @@
 //! [`proposer`] gathers what this node's owners want, [`committer`] stamps and writes it where the leader is, [`state_machine`] applies
 //! it, [`storage`] keeps it. [`Consensus`] joins them for one node.
 
-pub mod committer;
+pub(crate) mod committer;
 mod network;
-pub mod proposer;
-pub mod state_machine;
-pub mod storage;
+pub(crate) mod proposer;
+pub(crate) mod state_machine;
+pub(crate) mod storage;
 mod types;
 
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ pub enum ConsensusError {
 }
 
 /// One node's part in the cluster's log.
-pub struct Consensus {
+pub(crate) struct Consensus {
     raft: Raft,
     node: NodeId,
     ledger: LedgerReader,
@@ -78,9 +78,9 @@ impl Consensus {
     ///
     /// # Errors
     /// [`ConsensusError`].
-    pub async fn start(storage: &Storage, expected: Option<NodeId>, clock: Clock) -> Result<Self, ConsensusError> {
+    pub(crate) async fn start(storage: &Storage, expected: Option<NodeId>, clock: Clock) -> Result<Self, ConsensusError> {
         let opened = open(storage.clone(), expected, clock);
-        let opened = tokio::task::spawn_blocking(move || opened()).await;
+        let opened = tokio::task::spawn_blocking(opened).await;
         let Opened { node, log, state_machine } = opened.map_err(|error| raft_error(&error))??;
         let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
         let raft =
@@ -94,27 +94,27 @@ impl Consensus {
     }
 
     /// Who this node is.
-    pub const fn node(&self) -> NodeId {
+    pub(crate) const fn node(&self) -> NodeId {
         self.node
     }
 
     /// What this node has applied.
-    pub const fn ledger(&self) -> &LedgerReader {
+    pub(crate) const fn ledger(&self) -> &LedgerReader {
         &self.ledger
     }
 
     /// The way to commit commands, and the work behind it.
-    pub fn committer(&self) -> (Committer, impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn committer(&self) -> (Committer, impl Future<Output = ()> + Send + 'static) {
         Committer::new(self.raft.clone(), self.ledger.clone(), self.clock)
     }
 
     /// Why the log could not be written, if it could not.
-    pub fn failure(&self) -> Option<Arc<StorageError>> {
+    pub(crate) fn failure(&self) -> Option<Arc<StorageError>> {
         self.failure.borrow().clone()
     }
 
     /// Moves ledger time on while anything is tracked, and makes a snapshot when the log has grown.
-    pub fn upkeep(&self, committer: Committer) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn upkeep(&self, committer: Committer) -> impl Future<Output = ()> + Send + 'static {
         let (raft, ledger, log_bytes) = (self.raft.clone(), self.ledger.clone(), Arc::clone(&self.log_bytes));
         async move {
             loop {
@@ -133,7 +133,7 @@ impl Consensus {
     }
 
     /// Stops Raft and closes the log.
-    pub async fn shutdown(&self) {
+    pub(crate) async fn shutdown(&self) {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the Raft core ended abnormally");
         }
@@ -144,7 +144,7 @@ impl Consensus {
 ///
 /// # Errors
 /// [`CommitError::Stopped`] when consensus has stopped. Waits for a leader otherwise.
-pub async fn join(committer: &Committer, incarnation: Incarnation, shards: ShardCount) -> Result<Epoch, CommitError> {
+pub(crate) async fn join(committer: &Committer, incarnation: Incarnation, shards: ShardCount) -> Result<Epoch, CommitError> {
     loop {
         match committer.submit(Command::Join { incarnation, shards }).await {
             Ok(Answer::Joined { epoch }) => return Ok(epoch),

@@ -19,11 +19,11 @@ struct NoAddress {
 
 /// Makes connections to peers by their id.
 #[derive(Debug)]
-pub struct Network;
+pub(super) struct Network;
 
 /// The connection to one peer.
 #[derive(Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     target: u64,
 }
 

@@ -26,7 +26,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// A proposal, answered.
 #[derive(Debug)]
-pub struct Settled {
+pub(crate) struct Settled {
     /// The connection.
     pub key: ConnectionKey,
     /// What the ledger said.
@@ -36,7 +36,7 @@ pub struct Settled {
 }
 
 /// Where an owner's verdicts go, all of one batch at once.
-pub type Inbox = Arc<dyn Fn(Vec<Settled>) + Send + Sync>;
+pub(crate) type Inbox = Arc<dyn Fn(Vec<Settled>) + Send + Sync>;
 
 struct Waiting {
     proposal: Proposal,
@@ -46,7 +46,7 @@ struct Waiting {
 
 /// The proposals of this node's owners, on their way to the ledger.
 #[derive(Clone)]
-pub struct Proposer {
+pub(crate) struct Proposer {
     shared: Arc<Shared>,
 }
 
@@ -64,13 +64,13 @@ impl std::fmt::Debug for Proposer {
 
 impl Proposer {
     /// A proposer for this run of this node, and its work, which ends only with consensus or the task's abortion: it returns why.
-    pub fn new(owner: Incarnation, committer: Committer) -> (Self, impl Future<Output = ProposerEnd> + Send + 'static) {
+    pub(crate) fn new(owner: Incarnation, committer: Committer) -> (Self, impl Future<Output = ProposerEnd> + Send + 'static) {
         let shared = Arc::new(Shared { waiting: Mutex::new(Vec::new()), arrived: Notify::new() });
         (Self { shared: Arc::clone(&shared) }, run(shared, owner, committer))
     }
 
     /// Proposes; the verdict goes to `inbox`. Never blocks.
-    pub fn propose(&self, proposal: Proposal, proposed_at: Timestamp, inbox: &Inbox) {
+    pub(crate) fn propose(&self, proposal: Proposal, proposed_at: Timestamp, inbox: &Inbox) {
         self.shared.waiting.lock().push(Waiting { proposal, proposed_at, inbox: Arc::clone(inbox) });
         self.shared.arrived.notify_one();
     }
@@ -78,7 +78,7 @@ impl Proposer {
 
 /// Why a proposer ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProposerEnd {
+pub(crate) enum ProposerEnd {
     /// Consensus has stopped.
     #[error("{reason}")]
     Stopped {

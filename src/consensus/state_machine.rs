@@ -1,5 +1,7 @@
 //! The ledger behind the log: applies committed entries, and makes and reads snapshots.
 
+#![expect(clippy::result_large_err, reason = "the error is openraft's")]
+
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -36,43 +38,43 @@ struct Applied {
 
 /// Read access to the ledger as far as this node has applied it.
 #[derive(Debug, Clone)]
-pub struct LedgerReader {
+pub(crate) struct LedgerReader {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Receiver<Arc<Ring>>,
 }
 
 impl LedgerReader {
     /// The newest stamp, and when this process applied it.
-    pub fn newest_stamp(&self) -> (LedgerTime, Timestamp) {
+    pub(crate) fn newest_stamp(&self) -> (LedgerTime, Timestamp) {
         let applied = self.applied.lock();
         (applied.ledger.now(), applied.applied_at)
     }
 
     /// A copy of a connection's limiter; `Err` with the number of tracked connections when it is not among them.
-    pub fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {
+    pub(crate) fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {
         let applied = self.applied.lock();
         applied.ledger.limiter(key).ok_or_else(|| applied.ledger.tracked())
     }
 
     /// How many connections are tracked.
-    pub fn tracked(&self) -> usize {
+    pub(crate) fn tracked(&self) -> usize {
         self.applied.lock().ledger.tracked()
     }
 
     /// The ring, and its changes.
-    pub fn ring(&self) -> watch::Receiver<Arc<Ring>> {
+    pub(crate) fn ring(&self) -> watch::Receiver<Arc<Ring>> {
         self.ring.clone()
     }
 
     /// The ring's epoch.
-    pub fn epoch(&self) -> Epoch {
+    pub(crate) fn epoch(&self) -> Epoch {
         self.ring.borrow().epoch()
     }
 }
 
 /// The replicated state machine, as openraft drives it.
 #[derive(Debug)]
-pub struct StateMachine {
+pub(crate) struct StateMachine {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Sender<Arc<Ring>>,
     snapshots: Arc<SnapshotStore<EmptyNode>>,
@@ -84,7 +86,7 @@ impl StateMachine {
     ///
     /// # Errors
     /// When the snapshot can't be read.
-    pub fn load(snapshots: SnapshotStore<EmptyNode>, clock: Clock) -> Result<Self, super::storage::StorageError> {
+    pub(crate) fn load(snapshots: SnapshotStore<EmptyNode>, clock: Clock) -> Result<Self, super::storage::StorageError> {
         let (meta, ledger) = match snapshots.load()? {
             Some(saved) => {
                 let ledger = codec::decode::<Ledger>(&saved.data).map_err(|source| snapshots.unreadable(source))?;
@@ -98,12 +100,12 @@ impl StateMachine {
     }
 
     /// Read access to what has been applied.
-    pub fn reader(&self) -> LedgerReader {
+    pub(crate) fn reader(&self) -> LedgerReader {
         LedgerReader { applied: Arc::clone(&self.applied), ring: self.ring.subscribe() }
     }
 
     /// The last entry that the snapshot covers.
-    pub fn snapshot_covers(&self) -> Option<LogId<u64>> {
+    pub(crate) fn snapshot_covers(&self) -> Option<LogId<u64>> {
         self.applied.lock().last
     }
 
@@ -198,7 +200,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
 /// A copy of the state machine that becomes a snapshot.
 #[derive(Debug)]
-pub struct SnapshotBuilder {
+pub(crate) struct SnapshotBuilder {
     ledger: Ledger,
     meta: Meta,
     snapshots: Arc<SnapshotStore<EmptyNode>>,

@@ -17,4 +17,4 @@ openraft::declare_raft_types!(
 );
 
 /// The Raft core, as it runs here.
-pub type Raft = openraft::Raft<TypeConfig>;
+pub(super) type Raft = openraft::Raft<TypeConfig>;

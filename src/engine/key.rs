@@ -29,9 +29,8 @@ impl ConnectionKey {
     /// # Errors
     /// [`InvalidInput`] when a name is empty, longer than [`MAX_PART_BYTES`], or holds a NUL byte.
     pub fn new(platform: &str, connection: &str) -> Result<Self, InvalidInput> {
-        check_part("platform", platform)?;
+        let split = check_part("platform", platform)?;
         check_part("connection", connection)?;
-        let split = u16::try_from(platform.len()).expect("a checked part has at most 256 bytes");
         Ok(Self { text: format!("{platform}{connection}").into(), split })
     }
 
@@ -47,30 +46,23 @@ impl ConnectionKey {
         self.text.split_at(usize::from(self.split)).1
     }
 
-    /// The bytes that are hashed: each name behind its length, so that ("a", "bc") and ("ab", "c") differ.
+    /// The bytes that are hashed: both names behind the length of the first, so that ("a", "bc") and ("ab", "c") differ.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.text.len() + 4);
-        for part in [self.platform(), self.connection()] {
-            let length = u16::try_from(part.len()).expect("a checked part has at most 256 bytes");
-            bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(part.as_bytes());
-        }
-        bytes
+        [&self.split.to_be_bytes(), self.text.as_bytes()].concat()
     }
 }
 
-fn check_part(part: &'static str, value: &str) -> Result<(), InvalidInput> {
+/// Checks one name; its length in bytes.
+fn check_part(part: &'static str, value: &str) -> Result<u16, InvalidInput> {
     if value.is_empty() {
         return Err(InvalidInput::EmptyKey { part });
     }
-    if value.len() > MAX_PART_BYTES {
-        return Err(InvalidInput::OversizeKey { part, bytes: value.len() });
-    }
     if value.contains('\0') {
-        return Err(InvalidInput::NulInKey { part, value: value.to_owned() });
+        return Err(InvalidInput::NulInKey { part, value: value.chars().take(64).collect() });
     }
-    Ok(())
+    let length = u16::try_from(value.len()).ok().filter(|length| usize::from(*length) <= MAX_PART_BYTES);
+    length.ok_or(InvalidInput::OversizeKey { part, bytes: value.len() })
 }
 
 impl Ord for ConnectionKey {

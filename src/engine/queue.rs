@@ -7,6 +7,7 @@
 //! A lane per niceness keeps the order, the map keeps the waiters. A waiter that leaves from the middle stays in its lane as a dead
 //! entry until it comes up or the dead outnumber the living, so every operation is constant time but for the lanes' map.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use foldhash::fast::FixedState;
@@ -161,11 +162,12 @@ impl<T> Queue<T> {
             self.expiries.remove(&(at, request));
         }
         self.tries -= usize::from(waiter.patience == Patience::Never);
-        let lane = self.lanes.get_mut(&waiter.niceness).expect("a waiter's lane lives as long as the waiter");
+        let Entry::Occupied(mut lanes_entry) = self.lanes.entry(waiter.niceness) else { return Some(waiter) };
+        let lane = lanes_entry.get_mut();
         lane.living -= 1;
         lane.load = lane.load.minus(waiter.cost);
         if lane.living == 0 {
-            self.lanes.remove(&waiter.niceness);
+            lanes_entry.remove();
         } else if lane.places.front().is_some_and(|first| first.arrival == waiter.arrival) {
             lane.places.pop_front();
             // Keeps the front alive, so that the first waiter is found at once.
@@ -182,6 +184,12 @@ impl<T> Queue<T> {
     #[must_use]
     pub fn first(&self) -> Option<&Waiter<T>> {
         self.iter().next()
+    }
+
+    /// Takes out the first waiter, if `is_served` holds for it.
+    pub fn pop_first_if(&mut self, is_served: impl FnOnce(&Waiter<T>) -> bool) -> Option<Waiter<T>> {
+        let request = self.first().filter(|first| is_served(first))?.request;
+        self.remove(request)
     }
 
     /// All waiters in the order in which they are served.

@@ -14,9 +14,10 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-pub use self::offer::{Offer, Outcome, Reply};
+pub(crate) use self::offer::{Outcome, Reply};
+pub(crate) use self::shard::Message;
+pub use self::shard::ShardReport;
 use self::shard::{Arguments, Shard, Shared};
-pub use self::shard::{Message, ShardReport};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::Proposer;
@@ -28,7 +29,7 @@ type Shards = Vec<ActorRef<Message>>;
 
 /// The owners of this node.
 #[derive(Debug)]
-pub struct Owners {
+pub(crate) struct Owners {
     shards: watch::Receiver<Shards>,
     supervisor: ActorRef<()>,
     supervisor_task: JoinHandle<()>,
@@ -36,7 +37,7 @@ pub struct Owners {
 
 /// The way to the owners of this node.
 #[derive(Debug, Clone)]
-pub struct OwnersHandle {
+pub(crate) struct OwnersHandle {
     shards: watch::Receiver<Shards>,
 }
 
@@ -45,7 +46,12 @@ impl Owners {
     ///
     /// # Errors
     /// When an actor could not be spawned.
-    pub async fn start(config: NodeConfig, clock: Clock, proposer: Proposer, ledger: LedgerReader) -> Result<Self, SpawnErr> {
+    pub(crate) async fn start(
+        config: NodeConfig,
+        clock: Clock,
+        proposer: Proposer,
+        ledger: LedgerReader,
+    ) -> Result<Self, SpawnErr> {
         let count = config.shards;
         let shared = Arc::new(Shared { config, clock, proposer, ledger, resident: AtomicUsize::new(0) });
         let table = watch::Sender::new(Vec::new());
@@ -55,12 +61,12 @@ impl Owners {
     }
 
     /// The way to the owners.
-    pub fn handle(&self) -> OwnersHandle {
+    pub(crate) fn handle(&self) -> OwnersHandle {
         OwnersHandle { shards: self.shards.clone() }
     }
 
     /// Stops all shards; whoever waits there loses their reply.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.supervisor.stop(None);
         if let Err(error) = self.supervisor_task.await {
             tracing::warn!(%error, "the owners' supervisor ended abnormally");
@@ -70,12 +76,12 @@ impl Owners {
 
 impl OwnersHandle {
     /// The actor of this shard; `None` when this node has no such shard.
-    pub fn shard(&self, id: ShardId) -> Option<ActorRef<Message>> {
+    pub(crate) fn shard(&self, id: ShardId) -> Option<ActorRef<Message>> {
         self.shards.borrow().get(usize::from(id.index)).cloned()
     }
 
     /// Waits until a shard other than `gone` has this id; `None` when the owners have ended. Cancel-safe.
-    pub async fn successor(&mut self, id: ShardId, gone: &ActorRef<Message>) -> Option<ActorRef<Message>> {
+    pub(crate) async fn successor(&mut self, id: ShardId, gone: &ActorRef<Message>) -> Option<ActorRef<Message>> {
         let has_changed =
             |shards: &Shards| shards.get(usize::from(id.index)).is_some_and(|shard| shard.get_id() != gone.get_id());
         let shards = self.shards.wait_for(has_changed).await.ok()?;
@@ -83,7 +89,7 @@ impl OwnersHandle {
     }
 
     /// What the shards have in memory, all together.
-    pub async fn report(&self) -> ShardReport {
+    pub(crate) async fn report(&self) -> ShardReport {
         let shards = self.shards.borrow().clone();
         let mut total = ShardReport::default();
         for shard in shards {

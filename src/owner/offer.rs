@@ -10,7 +10,7 @@ use crate::engine::throttle::Refusal;
 
 /// What an owner says to an acquire.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A slot.
     Granted(Offer),
     /// None, and why.
@@ -24,24 +24,24 @@ pub enum Outcome {
 
 /// Where the answer goes. Answers once.
 #[derive(Debug)]
-pub struct Reply(oneshot::Sender<Outcome>);
+pub(crate) struct Reply(oneshot::Sender<Outcome>);
 
 impl Reply {
     /// A reply, and where it arrives.
-    pub fn channel() -> (Self, oneshot::Receiver<Outcome>) {
+    pub(crate) fn channel() -> (Self, oneshot::Receiver<Outcome>) {
         let (sender, receiver) = oneshot::channel();
         (Self(sender), receiver)
     }
 
     /// Answers. A slot for someone who is gone goes back to its owner.
-    pub fn answer(self, outcome: Outcome) {
+    pub(crate) fn answer(self, outcome: Outcome) {
         drop(self.0.send(outcome));
     }
 }
 
 /// A slot on its way: it goes back to its owner unless it is taken.
 #[derive(Debug)]
-pub struct Offer {
+pub(crate) struct Offer {
     slot: Option<(ConnectionKey, RequestId, Grant)>,
     owner: ActorRef<Message>,
 }
@@ -52,7 +52,7 @@ impl Offer {
     }
 
     /// The slot, now its taker's. `None` for one that was taken before, which cannot be: taking consumes the offer.
-    pub fn take(mut self) -> Option<Grant> {
+    pub(crate) fn take(mut self) -> Option<Grant> {
         self.slot.take().map(|(_, _, grant)| grant)
     }
 }

@@ -31,7 +31,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(20);
 
 /// What a shard is told.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     /// Queue this, or refuse it.
     Acquire(ConnectionKey, Acquire<Reply>),
     /// Its caller is gone.
@@ -61,7 +61,7 @@ pub struct ShardReport {
 
 /// What all shards of a node share.
 #[derive(Debug)]
-pub struct Shared {
+pub(super) struct Shared {
     /// The node's configuration.
     pub config: NodeConfig,
     /// The node's clock.
@@ -76,7 +76,7 @@ pub struct Shared {
 
 /// What one shard starts with.
 #[derive(Debug, Clone)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// What it shares with the others.
     pub shared: Arc<Shared>,
     /// The numbers drawn by those before it, so that a respawned shard goes on behind them.
@@ -87,7 +87,7 @@ pub struct Arguments {
 
 /// The actor.
 #[derive(Debug)]
-pub struct Shard;
+pub(super) struct Shard;
 
 struct Resident {
     throttle: Throttle<Reply>,
@@ -96,7 +96,7 @@ struct Resident {
 }
 
 /// What the actor keeps between messages.
-pub struct State {
+pub(super) struct State {
     arguments: Arguments,
     myself: ActorRef<Message>,
     inbox: Inbox,

@@ -1,3 +1,3 @@
 //! What leaves this process, on the wire or to a disk.
 
-pub mod codec;
+pub(crate) mod codec;

@@ -27,11 +27,11 @@ const LOST_AND_FOUND: &str = "lost+found";
 
 /// The id of one cluster, 128 random bits; two clusters never talk to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ClusterId(pub u128);
+pub(crate) struct ClusterId(pub u128);
 
 /// Whose data a directory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The node, 64 random bits drawn when the directory was first used.
     pub node: u64,
     /// The cluster: drawn at the same moment, replaced when the node joins another.
@@ -40,7 +40,7 @@ pub struct Identity {
 
 /// A data directory that this process has for itself until the value is dropped.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     identity: Mutex<Identity>,
     /// The lock ends with the file handle, also when the process is killed.
@@ -55,7 +55,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When it is in use, not a node's, another node's, damaged, or not writable.
-    pub fn open(path: impl Into<PathBuf>, expected_node: Option<u64>) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: impl Into<PathBuf>, expected_node: Option<u64>) -> Result<Self, StorageError> {
         let path = path.into();
         if let Some(expected) = expected_node
             && !path.exists()
@@ -89,12 +89,12 @@ impl DataDir {
     }
 
     /// Where the directory is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whose data it holds.
-    pub fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         *self.identity.lock()
     }
 
@@ -103,7 +103,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When the disk refuses; the node then belongs to the cluster it belonged to.
-    pub fn adopt_cluster(&self, cluster: ClusterId) -> Result<(), StorageError> {
+    pub(crate) fn adopt_cluster(&self, cluster: ClusterId) -> Result<(), StorageError> {
         let mut current = self.identity.lock();
         let identity = Identity { cluster, ..*current };
         write_identity(&self.path, identity)?;

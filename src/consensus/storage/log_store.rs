@@ -34,7 +34,7 @@ const READ_BYTES: u64 = 1 << 20;
 /// The Raft log of one node.
 ///
 /// Dropping it finishes what is queued and joins the thread, which takes as long as one sync.
-pub struct LogStore<C: RaftTypeConfig> {
+pub(crate) struct LogStore<C: RaftTypeConfig> {
     reader: LogReader<C>,
     medium: Medium,
     failure: watch::Receiver<Failure>,
@@ -52,7 +52,7 @@ where
     C::D: Clone,
 {
     /// A log that is lost with the process, for tests and demonstrations.
-    pub fn in_memory() -> Self {
+    pub(crate) fn in_memory() -> Self {
         let (sender, failure) = watch::channel(None);
         Self { reader: LogReader::new(Memory::new(None, None)), medium: Medium::Memory(sender), failure }
     }
@@ -61,7 +61,7 @@ where
     ///
     /// # Errors
     /// When the log, the vote or the purge point is damaged or cannot be read.
-    pub fn open(directory: &Arc<DataDir>) -> Result<Self, StorageError> {
+    pub(crate) fn open(directory: &Arc<DataDir>) -> Result<Self, StorageError> {
         let (sender, failure) = watch::channel(None);
         let (disk, contents) = Disk::open(Arc::clone(directory), sender)?;
         let mut memory = Memory::new(contents.purged, contents.vote);
@@ -83,7 +83,7 @@ where
     ///
     /// # Errors
     /// When entries were purged that the snapshot, whose last entry is given, does not cover.
-    pub fn require_snapshot(&self, snapshot: Option<LogId<u64>>) -> Result<(), StorageError> {
+    pub(crate) fn require_snapshot(&self, snapshot: Option<LogId<u64>>) -> Result<(), StorageError> {
         match self.reader.memory.lock().purged() {
             Some(purged) if snapshot < Some(purged) => {
                 Err(StorageError::PurgedPastSnapshot { purged: purged.index, snapshot: snapshot.map(|id| id.index) })
@@ -93,12 +93,12 @@ where
     }
 
     /// The size of the log in encoded bytes, kept current.
-    pub fn log_bytes(&self) -> Arc<AtomicU64> {
+    pub(crate) fn log_bytes(&self) -> Arc<AtomicU64> {
         self.reader.memory.lock().bytes()
     }
 
     /// Why the log stopped, as soon as it has: the first failed write or sync.
-    pub fn failure(&self) -> watch::Receiver<Option<Arc<StorageError>>> {
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<Arc<StorageError>>> {
         self.failure.clone()
     }
 
@@ -192,7 +192,7 @@ where
 }
 
 /// Reads the log beside its store, for replication.
-pub struct LogReader<C: RaftTypeConfig> {
+pub(crate) struct LogReader<C: RaftTypeConfig> {
     memory: Arc<Mutex<Memory<C>>>,
 }
 

@@ -26,7 +26,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use data_dir::{ClusterId, DataDir, Identity};
-pub use error::{LogDamage, StorageError};
-pub use log_store::{LogReader, LogStore};
-pub use snapshot_store::{SavedSnapshot, SnapshotStore};
+pub(crate) use data_dir::DataDir;
+pub(crate) use error::StorageError;
+pub(crate) use log_store::LogStore;
+pub(crate) use snapshot_store::{SavedSnapshot, SnapshotStore};

@@ -22,7 +22,7 @@ use crate::wire::codec::{self, CodecError};
 
 /// A snapshot: what it covers, and the state machine's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedSnapshot<N: Node> {
+pub(crate) struct SavedSnapshot<N: Node> {
     /// The last entry and the membership it covers.
     pub meta: SnapshotMeta<u64, N>,
     /// The state machine's own encoding.
@@ -30,7 +30,7 @@ pub struct SavedSnapshot<N: Node> {
 }
 
 /// Keeps the current snapshot.
-pub struct SnapshotStore<N: Node> {
+pub(crate) struct SnapshotStore<N: Node> {
     medium: Medium<N>,
 }
 
@@ -43,12 +43,12 @@ const META_LENGTH: usize = 8;
 
 impl<N: Node> SnapshotStore<N> {
     /// A store that is lost with the process.
-    pub fn in_memory() -> Self {
+    pub(crate) fn in_memory() -> Self {
         Self { medium: Medium::Memory(Mutex::new(None)) }
     }
 
     /// The store in a data directory.
-    pub fn on_disk(directory: Arc<DataDir>) -> Self {
+    pub(crate) fn on_disk(directory: Arc<DataDir>) -> Self {
         Self { medium: Medium::Disk(directory) }
     }
 
@@ -56,7 +56,7 @@ impl<N: Node> SnapshotStore<N> {
     ///
     /// # Errors
     /// When the disk refuses; the previous snapshot then remains.
-    pub fn save(&self, snapshot: &SavedSnapshot<N>) -> Result<(), StorageError> {
+    pub(crate) fn save(&self, snapshot: &SavedSnapshot<N>) -> Result<(), StorageError> {
         match &self.medium {
             Medium::Memory(current) => {
                 *current.lock() = Some(snapshot.clone());
@@ -75,7 +75,7 @@ impl<N: Node> SnapshotStore<N> {
     ///
     /// # Errors
     /// When the disk refuses, or the snapshot is damaged.
-    pub fn load(&self) -> Result<Option<SavedSnapshot<N>>, StorageError> {
+    pub(crate) fn load(&self) -> Result<Option<SavedSnapshot<N>>, StorageError> {
         match &self.medium {
             Medium::Memory(current) => Ok(current.lock().clone()),
             Medium::Disk(directory) => directory.read(SmallFile::Snapshot)?.map(|body| split(directory, body)).transpose(),
@@ -83,7 +83,7 @@ impl<N: Node> SnapshotStore<N> {
     }
 
     /// What is wrong when the current snapshot's data is whole, but not what its reader takes.
-    pub fn unreadable(&self, source: CodecError) -> StorageError {
+    pub(crate) fn unreadable(&self, source: CodecError) -> StorageError {
         let path = match &self.medium {
             Medium::Memory(_) => PathBuf::from("(memory)"),
             Medium::Disk(directory) => directory.path().join(SmallFile::Snapshot.name()),

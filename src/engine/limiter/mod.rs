@@ -114,7 +114,7 @@ impl Limiter {
         }
         self.rules.iter_mut().fold(Cost::MAX, |room, rule| {
             let dimension = rule.limit.dimension();
-            room.with(dimension, room.along(dimension).min(u64::from(rule.window.room(now))))
+            room.with(dimension, room.along(dimension).min(rule.window.room(now)))
         })
     }
 

@@ -71,10 +71,9 @@ impl<L: TimeLine> SlidingWindow<L> {
     }
 
     /// The units that may be charged at `now`; forgets what has left.
-    pub fn room(&mut self, now: Moment<L>) -> u32 {
+    pub fn room(&mut self, now: Moment<L>) -> u64 {
         self.prune(now);
-        let free = u64::from(self.count).saturating_sub(self.held);
-        u32::try_from(free).expect("free is at most count, a u32")
+        u64::from(self.count).saturating_sub(self.held)
     }
 
     /// Whether `amount` may be charged at `now`, and else when.
@@ -139,10 +138,10 @@ impl<L: TimeLine> SlidingWindow<L> {
     /// Gives back up to `amount` of what was charged from exactly `from` on, and says how much: less when part
     /// of it was given back before, nothing when it has left or was merged.
     pub fn refund(&mut self, from: Moment<L>, amount: u32) -> u32 {
-        let Ok(place) = self.runs.binary_search_by(|run| run.from.cmp(&from)) else {
+        let place = self.runs.partition_point(|run| run.from < from);
+        let Some(run) = self.runs.get_mut(place).filter(|run| run.from == from) else {
             return 0;
         };
-        let run = self.runs.get_mut(place).expect("binary_search found this place");
         let given_back = amount.min(run.refundable);
         run.refundable -= given_back;
         run.amount -= given_back;

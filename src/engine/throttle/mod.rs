@@ -313,21 +313,17 @@ impl<T> Throttle<T> {
         let mut left = cost;
         let guard = self.limiter.guard();
         let age = now.local.saturating_since(proposed_at);
-        let in_time = charge.delivery.is_zero() || age <= charge.delivery;
-        while in_time {
-            let Some(first) = self.queue.first().filter(|first| first.cost.fits_in(left)) else {
-                break;
-            };
-            let request = first.request;
-            let waiter = self.queue.remove(request).expect("the first waiter waits");
-            left = left.minus(waiter.cost);
-            if waiter.retryable {
-                self.remembered.insert(&waiter, self.limiter.empty_at());
+        if charge.delivery.is_zero() || age <= charge.delivery {
+            while let Some(waiter) = self.queue.pop_first_if(|first| first.cost.fits_in(left)) {
+                left = left.minus(waiter.cost);
+                if waiter.retryable {
+                    self.remembered.insert(&waiter, self.limiter.empty_at());
+                }
+                let Waiter { request, niceness, cost, arrival, arrived_at, reply, .. } = waiter;
+                let (release, released_at) = (sequence.release(), now.local);
+                let grant = Grant { arrival, release, niceness, cost, charge, guard, proposed_at, arrived_at, released_at };
+                effects.push(Effect::Release { reply, request, grant });
             }
-            let Waiter { niceness, cost, arrival, arrived_at, .. } = waiter;
-            let (release, released_at) = (sequence.release(), now.local);
-            let grant = Grant { arrival, release, niceness, cost, charge, guard, proposed_at, arrived_at, released_at };
-            effects.push(Effect::Release { reply: waiter.reply, request, grant });
         }
         if left != Cost::ZERO {
             self.add_return(Return { charge, cost: left });
