@@ -27,6 +27,10 @@ mod writer;
 mod tests;
 
 pub(crate) use data_dir::DataDir;
+#[cfg(test)]
+pub(crate) use data_dir::ClusterId;
+#[cfg(test)]
+pub(crate) use error::LogDamage;
 pub(crate) use error::StorageError;
 pub(crate) use log_store::LogStore;
 pub(crate) use snapshot_store::{SavedSnapshot, SnapshotStore};

@@ -1,0 +1,54 @@
+# Everything a developer or user runs. `make` alone lists the targets.
+# One profile and one feature set, so that the demo and the tests build nothing twice.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+CARGO_FLAGS := --locked --features cli
+DEMO_FLAGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: toolchain ## Run the demo against a platform that counts (DEMO_FLAGS="--seconds 60")
+	@cargo build $(CARGO_FLAGS) --bin turnstile
+	@target/debug/turnstile demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: toolchain ## Run all tests
+	cargo test $(CARGO_FLAGS)
+
+.PHONY: verify
+verify: toolchain ## Check everything and change nothing: format, lints, the pure build, tests, docs
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	cargo clippy --locked --lib --no-default-features -- -D warnings -D clippy::float_arithmetic
+	$(MAKE) test
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps --document-private-items
+
+.PHONY: fix
+fix: toolchain ## Format, and apply what clippy can mend
+	cargo clippy $(CARGO_FLAGS) --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt
+
+.PHONY: bench
+bench: toolchain ## Measure decisions, acquires and grants per second
+	cargo bench $(CARGO_FLAGS)
+
+.PHONY: deny
+deny: toolchain ## Check licences and advisories of all dependencies (installs cargo-deny)
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+
+.PHONY: toolchain
+toolchain:
+	@command -v cargo >/dev/null || { echo "make: cargo is not installed; get it from https://rustup.rs (Rust 1.95 or later)" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "make: no linker: install gcc (apt-get install gcc)" >&2; exit 1; }
