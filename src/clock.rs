@@ -52,7 +52,14 @@ pub(crate) async fn sleep(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
-/// Runs `future` for at most `span`; `None` when that was not enough.
-pub(crate) async fn timeout<F: Future>(span: Duration, future: F) -> Option<F::Output> {
-    tokio::time::timeout(span, future).await.ok()
+/// That was not enough time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not done within {span:?}")]
+pub(crate) struct TimedOut {
+    span: Duration,
+}
+
+/// Runs `future` for at most `span`.
+pub(crate) async fn timeout<F: Future>(span: Duration, future: F) -> Result<F::Output, TimedOut> {
+    tokio::time::timeout(span, future).await.map_err(|_| TimedOut { span })
 }

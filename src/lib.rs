@@ -1,13 +1,71 @@
-//! x
+//! Turnstile lets many workers share rate-limited APIs: `throttle(connection, fn)` waits its turn, strictly by priority, first come first
+//! served within a priority, and never lets more than N requests into any rolling window of W.
+//!
+//! Nothing stands beside the workers: each embeds a [`Node`]. Every grant is committed to the node's log before it is released, so a crash costs
+//! a pause, never a grant too many.
+//!
+//! ```
+//! use std::time::Duration;
+//! use turnstile::{Connection, Niceness, Node, NodeConfig, RateLimit};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One node, in this process; `NodeConfig::on_disk("data")` survives a crash.
+//! let node = Node::start(NodeConfig::in_memory()).await?;
+//! let throttler = node.throttler();
+//!
+//! // Slack allows 20 calls of this method per minute; fresh data goes before garbage collection.
+//! let slack = Connection::new("slack", "acme", RateLimit::new(20, Duration::from_secs(60))?)?;
+//! let garbage_collection = slack.clone().with_niceness(Niceness::new(10));
+//!
+//! let messages = throttler.throttle(&slack, || async { "the platform's answer" }).await?;
+//! assert_eq!(messages, "the platform's answer");
+//!
+//! // The call that doesn't wait: `None` when there is no slot now.
+//! let swept = throttler.try_throttle(&garbage_collection, || async { "swept" }).await?;
+//! assert_eq!(swept, Some("swept"));
+//! node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The floors
+//!
+//! A file imports its own floor and those below, never up.
+//!
+//! ```text
+//! assembly     node, main
+//! surfaces     client, cli
+//! ownership    router, owner
+//! adapters     consensus, wire, clock, config
+//! engine       throttle, ledger, limiter, queue, ring                pure
+//! vocabulary   engine::{key, time, rate, grant, invalid}              pure
+//! ```
+//!
+//! # One acquire
+//!
+//! [`Throttler`] hands a [`Request`] to the router, which keeps it in the caller's own task and finds the owner by the ring. The owner, an actor,
+//! puts it into the connection's [`throttle`](engine::throttle); as soon as that thinks there is room it asks the [`ledger`](engine::ledger) for
+//! slots. The proposer gathers what all owners ask for while a batch is in flight, the committer stamps it with ledger time and writes it to the log,
+//! and the ledger, which has the last word, charges it or says when. On the answer to its own proposal the owner gives each slot to whoever is first
+//! *at that moment*, and the caller gets its [`Permit`], unless it came later than the slot's delivery bound: then it waits again, at its old place.
+//!
+//! # Features
+//!
+//! `node` (default) is everything above. Without it only the pure [`engine`] is built. `cli` adds the `turnstile` binary.
+
+pub mod engine;
+
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "node")]
-pub mod client;
+mod client;
 #[cfg(feature = "node")]
 mod clock;
 #[cfg(feature = "node")]
-pub mod config;
+mod config;
 #[cfg(feature = "node")]
 mod consensus;
-pub mod engine;
 #[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]

@@ -32,7 +32,11 @@ async fn a_function_that_fails_runs_once_and_keeps_its_slot() {
     });
     assert_eq!(failed.await.unwrap(), Err("the platform said no"));
     throttler.throttle(&connection, || async {}).await.unwrap();
-    assert!(began.elapsed() >= Duration::from_millis(399), "the slot of the failed call was given away after {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(399),
+        "the slot of the failed call was given away after {:?}",
+        began.elapsed()
+    );
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     node.shutdown().await;
 }
@@ -135,7 +139,8 @@ async fn everybody_who_waits_when_the_node_ends_is_told() {
     let mut waiting = JoinSet::new();
     for request in 0..20 {
         let (throttler, connection) = (throttler.clone(), connection.clone());
-        waiting.spawn(async move { throttler.request(&connection).request_id(RequestId::new(request)).acquire().await.map(drop) });
+        waiting
+            .spawn(async move { throttler.request(&connection).request_id(RequestId::new(request)).acquire().await.map(drop) });
     }
     eventually("all wait", SECOND, || async { throttler.report().await.waiters == 20 }).await;
     node.shutdown().await;

@@ -26,9 +26,9 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use data_dir::DataDir;
 #[cfg(test)]
 pub(crate) use data_dir::ClusterId;
+pub(crate) use data_dir::DataDir;
 #[cfg(test)]
 pub(crate) use error::LogDamage;
 pub(crate) use error::StorageError;

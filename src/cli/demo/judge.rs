@@ -1,0 +1,238 @@
+//! The judge: records of what happened in, a verdict out.
+//!
+//! Promises: order and priority are judged by the owner's numbers alone, never by clocks; requests are
+//! compared only within one connection and one tenure of its owner.
+//! Must not: read a clock, print, or know how the records came about.
+
+mod ordering;
+#[cfg(test)]
+mod tests;
+mod utilisation;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::journal::{Outcome, Record};
+use crate::cli::connections::ConnectionSpec;
+use ordering::Stay;
+pub(crate) use utilisation::Utilisation;
+
+/// A connection whose shortest window is at most this long is kept saturated and judged for it.
+pub(crate) const SATURATED_UP_TO: Duration = Duration::from_secs(5);
+
+/// How far a utilisation may be from the one its margins let expect.
+pub(crate) const TOLERANCE: f64 = 0.01;
+
+/// A waiter is forgotten when one that was issued this much later, and is no more urgent, was served
+/// before it. Wide enough for two requests to swap on their way to the owner.
+const OVERTAKEN_BY: Duration = Duration::from_secs(1);
+
+/// An arrival or release number; one owner draws both from one counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sequence(pub(crate) u64);
+
+/// One incarnation of one owner; numbers of different tenures don't compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tenure(pub(crate) u32);
+
+/// What the platform itself counted for one connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    /// Calls it answered with 429.
+    pub(crate) refused: u64,
+    /// Calls it accepted twice.
+    pub(crate) duplicates: u64,
+}
+
+/// Waits from issue to grant: the median and the 99th percentile (nearest rank).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// The median.
+    pub(crate) p50: Duration,
+    /// The 99th percentile.
+    pub(crate) p99: Duration,
+}
+
+/// The findings on one connection, or on all together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Findings {
+    /// Requests that were let go.
+    pub(crate) granted: u64,
+    /// Calls the platform refused, by its own count.
+    pub(crate) refused: u64,
+    /// Pairs in which a nicer request left before a more urgent one that waited.
+    pub(crate) priority_inversions: u64,
+    /// Pairs of equal niceness that left in the wrong order.
+    pub(crate) fifo_inversions: u64,
+    /// Issued, and never answered or forgotten while later ones were served.
+    pub(crate) lost: u64,
+    /// Ended with an error instead of a grant.
+    pub(crate) failed: u64,
+    /// Still waiting at the end of the run, and dropped.
+    pub(crate) cancelled: u64,
+    /// Answered or run twice.
+    pub(crate) duplicates: u64,
+    /// By niceness.
+    pub(crate) waits: BTreeMap<u32, Waits>,
+    /// Of a saturated connection, if the run was long enough.
+    pub(crate) utilisation: Option<Utilisation>,
+}
+
+/// The findings on a run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Verdict {
+    /// In the order of the connections.
+    pub(crate) connections: Vec<Findings>,
+    /// Sums; the waits of the saturated connections whose windows are all short; the utilisation of the
+    /// connection that is furthest from what was expected of it.
+    pub(crate) total: Findings,
+    /// The place of that connection.
+    pub(crate) furthest: Option<usize>,
+}
+
+/// Whether a connection is one that is kept saturated.
+pub(crate) fn is_saturated(spec: &ConnectionSpec) -> bool {
+    spec.limits.iter().any(|limit| limit.window <= SATURATED_UP_TO)
+}
+
+/// Judges a run whose load ended at `until`. `counted` is the platform's account, in the order of the
+/// connections.
+pub(crate) fn judge(specs: &[ConnectionSpec], records: &[Record], counted: &[Counted], until: Duration) -> Verdict {
+    let mut by_connection: Vec<Vec<&Record>> = vec![Vec::new(); specs.len()];
+    for record in records {
+        if let Some(own) = by_connection.get_mut(record.connection) {
+            own.push(record);
+        }
+    }
+    let mut verdict = Verdict::default();
+    let mut short = Vec::new();
+    for (place, (spec, own)) in specs.iter().zip(&by_connection).enumerate() {
+        let counted = counted.get(place).copied().unwrap_or_default();
+        let findings = examine(spec, own, counted, until);
+        // A long window beside a short one blocks urgent and nice alike: that says nothing of priority.
+        if spec.limits.iter().all(|limit| limit.window <= SATURATED_UP_TO) {
+            short.extend(own.iter().copied());
+        }
+        verdict.add(place, findings);
+    }
+    verdict.total.waits = waits(&short);
+    verdict
+}
+
+impl Verdict {
+    fn add(&mut self, place: usize, findings: Findings) {
+        let total = &mut self.total;
+        total.granted += findings.granted;
+        total.refused += findings.refused;
+        total.priority_inversions += findings.priority_inversions;
+        total.fifo_inversions += findings.fifo_inversions;
+        total.lost += findings.lost;
+        total.failed += findings.failed;
+        total.cancelled += findings.cancelled;
+        total.duplicates += findings.duplicates;
+        let further = |new: &Utilisation| {
+            let old = total.utilisation.map_or(-1.0, |old| old.distance());
+            new.distance() > old
+        };
+        if let Some(new) = findings.utilisation.filter(further) {
+            total.utilisation = Some(new);
+            self.furthest = Some(place);
+        }
+        self.connections.push(findings);
+    }
+}
+
+fn examine(spec: &ConnectionSpec, records: &[&Record], counted: Counted, until: Duration) -> Findings {
+    let mut tenures: BTreeMap<Tenure, Vec<Stay>> = BTreeMap::new();
+    for record in records {
+        if let Some(grant) = &record.grant {
+            tenures.entry(grant.tenure).or_default().push(Stay {
+                niceness: record.niceness,
+                arrival: grant.arrival,
+                release: grant.release,
+            });
+        }
+    }
+    let count = |wanted: fn(&Record) -> bool| number(records.iter().filter(|record| wanted(record)).count());
+    let seen_refused = count(|record| record.ended == Some(Outcome::Refused));
+    Findings {
+        granted: count(|record| record.grant.is_some()),
+        // Two accounts of the same thing: neither may hide what the other saw.
+        refused: counted.refused.max(seen_refused),
+        priority_inversions: tenures.values().map(|stays| ordering::priority_inversions(stays)).sum(),
+        fifo_inversions: tenures.values().map(|stays| ordering::fifo_inversions(stays)).sum(),
+        lost: count(|record| record.ended.is_none()) + forgotten(records),
+        failed: count(|record| record.ended == Some(Outcome::Failed)),
+        cancelled: count(|record| record.ended == Some(Outcome::Cancelled)),
+        duplicates: counted.duplicates + tenures.values().map(|stays| repeated(stays)).sum::<u64>(),
+        waits: waits(records),
+        utilisation: is_saturated(spec).then(|| measure(spec, records, until)).flatten(),
+    }
+}
+
+/// Numbers drawn for more than one thing: one request was taken in or let go twice.
+fn repeated(stays: &[Stay]) -> u64 {
+    let mut numbers: Vec<_> = stays.iter().flat_map(|stay| [stay.arrival, stay.release]).collect();
+    let drawn = numbers.len();
+    numbers.sort_unstable();
+    numbers.dedup();
+    number(drawn - numbers.len())
+}
+
+/// Waiters dropped at the end although much later ones that are no more urgent had been served.
+fn forgotten(records: &[&Record]) -> u64 {
+    // For each niceness, the latest issue that was served at it or above.
+    let mut latest: BTreeMap<u32, Duration> = BTreeMap::new();
+    for record in records.iter().filter(|record| record.grant.is_some()) {
+        let issue = latest.entry(record.niceness).or_default();
+        *issue = record.enqueued.max(*issue);
+    }
+    let mut so_far = Duration::ZERO;
+    for issue in latest.values_mut().rev() {
+        so_far = so_far.max(*issue);
+        *issue = so_far;
+    }
+    let overtaken = |record: &&&Record| {
+        let dropped = record.ended == Some(Outcome::Cancelled);
+        let served = latest.range(record.niceness..).next().map(|(_, issue)| *issue);
+        dropped && served.is_some_and(|issue| issue > record.enqueued + OVERTAKEN_BY)
+    };
+    number(records.iter().filter(overtaken).count())
+}
+
+fn measure(spec: &ConnectionSpec, records: &[&Record], until: Duration) -> Option<Utilisation> {
+    let grants = || records.iter().filter_map(|record| record.grant.as_ref());
+    let mut starts: Vec<_> = grants().map(|grant| grant.granted).collect();
+    starts.sort_unstable();
+    let margins: Duration = grants().map(|grant| grant.margin).sum();
+    let count = u32::try_from(starts.len()).ok()?;
+    let mean = margins.checked_div(count).unwrap_or_default();
+    utilisation::measure(&spec.limits, &starts, mean, until)
+}
+
+fn waits(records: &[&Record]) -> BTreeMap<u32, Waits> {
+    let mut by_niceness: BTreeMap<u32, Vec<Duration>> = BTreeMap::new();
+    for record in records {
+        if let Some(grant) = &record.grant {
+            let wait = grant.granted.saturating_sub(record.enqueued);
+            by_niceness.entry(record.niceness).or_default().push(wait);
+        }
+    }
+    let percentiles = |(niceness, mut waits): (u32, Vec<Duration>)| {
+        waits.sort_unstable();
+        let p50 = percentile(&waits, 50)?;
+        let p99 = percentile(&waits, 99)?;
+        Some((niceness, Waits { p50, p99 }))
+    };
+    by_niceness.into_iter().filter_map(percentiles).collect()
+}
+
+/// The smallest value that at least `percent` of all do not exceed. `ascending` must be sorted.
+fn percentile(ascending: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (ascending.len() * percent).div_ceil(100);
+    ascending.get(rank.saturating_sub(1)).copied()
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

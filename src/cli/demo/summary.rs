@@ -1,0 +1,122 @@
+//! The verdict as programs read it: one JSON object on one line.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::judge::{Findings, Verdict, Waits};
+use super::promises::{Held, Promise, all_hold};
+use crate::cli::connections::ConnectionSpec;
+
+/// A run in numbers. Waits are keyed by niceness; utilisation is null when it could not be judged.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    all_promises_hold: bool,
+    #[serde(flatten)]
+    total: Numbers,
+    /// The connection whose utilisation is given above: the one furthest from what was expected.
+    utilisation_of: Option<String>,
+    promises: BTreeMap<&'static str, &'static str>,
+    seconds: f64,
+    workers: NonZeroU32,
+    seed: u64,
+    connections: Vec<OneConnection>,
+}
+
+#[derive(Debug, Serialize)]
+struct OneConnection {
+    platform: String,
+    connection: String,
+    #[serde(flatten)]
+    numbers: Numbers,
+}
+
+#[derive(Debug, Serialize)]
+struct Numbers {
+    granted: u64,
+    rejected_by_platform: u64,
+    priority_inversions: u64,
+    fifo_inversions: u64,
+    lost: u64,
+    failed: u64,
+    cancelled: u64,
+    duplicates: u64,
+    utilisation: Option<f64>,
+    utilisation_expected: Option<f64>,
+    wait_p50_seconds: BTreeMap<u32, f64>,
+    wait_p99_seconds: BTreeMap<u32, f64>,
+}
+
+impl Summary {
+    /// Puts the numbers together.
+    pub(crate) fn new(
+        specs: &[ConnectionSpec],
+        verdict: &Verdict,
+        promises: &[Promise],
+        lasted: Duration,
+        (workers, seed): (NonZeroU32, u64),
+    ) -> Self {
+        let one = |(spec, found): (&ConnectionSpec, &Findings)| OneConnection {
+            platform: spec.platform.clone(),
+            connection: spec.connection.clone(),
+            numbers: numbers(found),
+        };
+        let word = |promise: &Promise| match promise.held {
+            Held::Pass => "pass",
+            Held::Fail => "fail",
+            Held::NotJudged => "not judged",
+        };
+        Self {
+            all_promises_hold: all_hold(promises),
+            total: numbers(&verdict.total),
+            utilisation_of: verdict.furthest.and_then(|place| specs.get(place)).map(super::promises::name),
+            promises: promises.iter().map(|promise| (promise.name, word(promise))).collect(),
+            seconds: lasted.as_secs_f64(),
+            workers,
+            seed,
+            connections: specs.iter().zip(&verdict.connections).map(one).collect(),
+        }
+    }
+}
+
+fn numbers(found: &Findings) -> Numbers {
+    let waits = |which: fn(&Waits) -> Duration| {
+        let one = |(niceness, waits): (&u32, &Waits)| (*niceness, which(waits).as_secs_f64());
+        found.waits.iter().map(one).collect()
+    };
+    Numbers {
+        granted: found.granted,
+        rejected_by_platform: found.refused,
+        priority_inversions: found.priority_inversions,
+        fifo_inversions: found.fifo_inversions,
+        lost: found.lost,
+        failed: found.failed,
+        cancelled: found.cancelled,
+        duplicates: found.duplicates,
+        utilisation: found.utilisation.map(|share| share.measured),
+        utilisation_expected: found.utilisation.map(|share| share.expected),
+        wait_p50_seconds: waits(|waits| waits.p50),
+        wait_p99_seconds: waits(|waits| waits.p99),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_objects_keyed_by_niceness() {
+        let mut total = Findings::default();
+        let waits = Waits { p50: Duration::from_millis(250), p99: Duration::from_secs(2) };
+        total.waits.insert(20, waits);
+        let verdict = Verdict { total, ..Verdict::default() };
+        let summary = Summary::new(&[], &verdict, &[], Duration::from_secs(9), (NonZeroU32::MIN, 7));
+        let json = serde_json::to_value(&summary).expect("plain data");
+        assert_eq!(json.pointer("/wait_p50_seconds/20"), Some(&serde_json::json!(0.25)));
+        assert_eq!(json.pointer("/wait_p99_seconds/20"), Some(&serde_json::json!(2.0)));
+        assert_eq!(json.pointer("/utilisation"), Some(&serde_json::Value::Null));
+        assert_eq!(json.pointer("/rejected_by_platform"), Some(&serde_json::json!(0)));
+    }
+}

@@ -1,0 +1,111 @@
+//! The command line: flags to subcommands to an exit code.
+//!
+//! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags.
+
+mod connections;
+mod demo;
+mod platform;
+mod shutdown;
+mod time;
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Workers share rate-limited APIs: strict priority, first come first served, exact rolling windows.
+#[derive(Debug, Parser)]
+#[command(name = "turnstile", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Saturate emulated platforms through `throttle` for a while and judge every promise
+    Demo(demo::DemoArgs),
+    /// Emulate rate-limited platforms over HTTP, for the demo and tests
+    #[command(hide = true)]
+    Platform(platform::PlatformArgs),
+}
+
+/// Why a subcommand failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error("cannot start the async runtime")]
+    Runtime {
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    #[error(transparent)]
+    Platform(#[from] platform::PlatformError),
+}
+
+/// Runs the binary with the process's own arguments.
+pub fn run() -> ExitCode {
+    match dispatch(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("turnstile: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| CliError::Runtime { source })?;
+    match cli.command {
+        Command::Demo(args) => Ok(runtime.block_on(demo::run(args))?),
+        Command::Platform(args) => {
+            runtime.block_on(platform::run(args))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The error and what caused it, on one line.
+fn with_causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        line.push_str(": ");
+        line.push_str(inner.to_string().trim_end());
+        cause = inner.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_emulator_is_hidden_from_the_help() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("demo") && !help.contains("platform "));
+    }
+
+    #[test]
+    fn wrong_flags_of_the_demo_are_refused_with_a_reason() {
+        let refused = |flags: &[&str]| {
+            let all = ["turnstile", "demo"].iter().chain(flags);
+            Cli::try_parse_from(all).expect_err("the flags are wrong").to_string()
+        };
+        assert!(refused(&["--seconds", "0"]).contains("1..=3600"));
+        assert!(refused(&["--workers", "0"]).contains("from 1 to 256"));
+        assert!(refused(&["--kill", "everyone"]).contains("possible values: none"));
+        assert!(refused(&["--seed", "x"]).contains("invalid"));
+    }
+}
