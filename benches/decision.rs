@@ -27,7 +27,9 @@ struct Rig {
 
 impl Rig {
     fn new(count: u32, backlog: u64) -> Self {
-        let limit = RateLimit::new(count, Duration::from_secs(1)).and_then(|limit| limit.with_guard(Duration::ZERO));
+        let limit = RateLimit::new(count, Duration::from_secs(1))
+            .and_then(|limit| limit.with_guard(Duration::ZERO))
+            .and_then(|limit| limit.with_delivery_bound(Duration::ZERO));
         let limits = limit.and_then(|limit| Limits::new([limit])).expect("a valid limit");
         let mut rig = Self {
             throttle: Throttle::new(Limiter::default()),

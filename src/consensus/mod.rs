@@ -40,6 +40,8 @@ const MIN_LOG_BYTES: u64 = 1024 * 1024;
 const BYTES_PER_CONNECTION: u64 = 160;
 /// How often ledger time moves on by itself while anything is tracked.
 const TICK_EVERY: Duration = Duration::from_secs(1);
+/// How soon it moves on again when one entry could not forget all that had expired.
+const TICK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// How long a node waits before it tries again to join.
 const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -118,7 +120,7 @@ impl Consensus {
         let (raft, ledger, log_bytes) = (self.raft.clone(), self.ledger.clone(), Arc::clone(&self.log_bytes));
         async move {
             loop {
-                clock::sleep(TICK_EVERY).await;
+                clock::sleep(if ledger.has_expired() { TICK_AGAIN_AFTER } else { TICK_EVERY }).await;
                 let tracked = ledger.tracked();
                 if tracked > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
                     return;

@@ -61,6 +61,11 @@ impl LedgerReader {
         self.applied.lock().ledger.tracked()
     }
 
+    /// Whether a tick would forget connections at once.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.applied.lock().ledger.has_expired()
+    }
+
     /// The ring, and its changes.
     pub(crate) fn ring(&self) -> watch::Receiver<Arc<Ring>> {
         self.ring.clone()

@@ -109,9 +109,10 @@ mod tests {
 
     #[test]
     fn a_length_that_lies_reserves_nothing() {
-        // Varint 253 announces eight bytes of length: a vector of 2^63 elements.
-        let bytes = [VERSION, 253, 0, 0, 0, 0, 0, 0, 0, 128];
-        assert!(matches!(decode::<Vec<u8>>(&bytes), Err(CodecError::Decode(_))));
+        // Varint 253 announces eight bytes of length: text of 2^32 bytes.
+        let bytes = [VERSION, 253, 0, 0, 0, 0, 1, 0, 0, 0];
+        let refused = decode::<String>(&bytes);
+        assert!(matches!(refused, Err(CodecError::Decode(DecodeError::LimitExceeded))));
     }
 
     #[test]

@@ -8,3 +8,7 @@ mod memory;
 mod requests;
 mod support;
 mod tries;
+
+/// The allocator of the `turnstile` binary, which gives memory back to the system.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

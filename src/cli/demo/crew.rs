@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::journal::{Grant, Journal, Outcome};
 use super::judge::{Sequence, Tenure};
 use super::traffic::{self, Lane, Pace};
-use crate::cli::connections::ConnectionSpec;
+use crate::cli::connections::{ConnectionSpec, Limit};
 use crate::cli::platform::REQUEST_ID;
 use crate::cli::time;
 use crate::{Connection, Niceness, Permit, RateLimit, Throttler};
@@ -176,20 +176,30 @@ impl Crew {
     }
 }
 
+/// The connection's limits as the throttler takes them.
+///
+/// # Errors
+/// When it does not take one.
+pub(crate) fn rates(spec: &ConnectionSpec) -> Result<Vec<RateLimit>, CrewError> {
+    let rate = |limit: &Limit| RateLimit::new(limit.requests.get(), limit.window);
+    spec.limits.iter().map(|limit| rate(limit).map_err(|error| refused(spec, &error.to_string()))).collect()
+}
+
 fn connection(spec: &ConnectionSpec, lane: &Lane) -> Result<Connection, CrewError> {
-    let refused =
-        |reason: String| CrewError::Connection { platform: spec.platform.clone(), connection: spec.connection.clone(), reason };
     let mut made: Option<Connection> = None;
-    for limit in &spec.limits {
-        let rate = RateLimit::new(limit.requests.get(), limit.window).map_err(|error| refused(error.to_string()))?;
+    for rate in rates(spec)? {
         let next = match made {
-            None => Connection::new(spec.platform.as_str(), spec.connection.as_str(), rate),
+            None => Connection::new(&spec.platform, &spec.connection, rate),
             Some(connection) => connection.and_limit(rate),
         };
-        made = Some(next.map_err(|error| refused(error.to_string()))?);
+        made = Some(next.map_err(|error| refused(spec, &error.to_string()))?);
     }
-    let made = made.ok_or_else(|| refused("it has no limit".to_owned()))?;
+    let made = made.ok_or_else(|| refused(spec, "it has no limit"))?;
     Ok(made.with_niceness(Niceness::new(lane.kind.niceness())))
+}
+
+fn refused(spec: &ConnectionSpec, reason: &str) -> CrewError {
+    CrewError::Connection { platform: spec.platform.clone(), connection: spec.connection.clone(), reason: reason.to_owned() }
 }
 
 fn url(address: SocketAddr, spec: &ConnectionSpec) -> String {
@@ -303,7 +313,8 @@ fn grant(permit: &Permit, granted: Duration) -> Grant {
         tenure: Tenure(0),
         arrival: Sequence(permit.arrival().get()),
         release: Sequence(permit.release().get()),
-        margin: margin.delivery + margin.guard,
+        delivery: margin.delivery,
+        guard: margin.guard,
         granted,
     }
 }

@@ -36,8 +36,10 @@ pub(crate) struct Grant {
     pub(crate) arrival: Sequence,
     /// Its release number.
     pub(crate) release: Sequence,
-    /// How much longer than the window the grant is counted: delivery bound and guard.
-    pub(crate) margin: Duration,
+    /// How much longer than the window the grant is counted for its way to the worker.
+    pub(crate) delivery: Duration,
+    /// The same for the way to the platform; with several limits, the largest of them.
+    pub(crate) guard: Duration,
     /// When the worker held the permit.
     pub(crate) granted: Duration,
 }
@@ -224,7 +226,14 @@ mod tests {
     }
 
     fn grant(granted: Duration) -> Grant {
-        Grant { tenure: Tenure(0), arrival: Sequence(1), release: Sequence(2), margin: Duration::ZERO, granted }
+        Grant {
+            tenure: Tenure(0),
+            arrival: Sequence(1),
+            release: Sequence(2),
+            delivery: Duration::ZERO,
+            guard: Duration::ZERO,
+            granted,
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::journal::{Outcome, Record};
-use crate::cli::connections::ConnectionSpec;
+use crate::cli::connections::{ConnectionSpec, Limit};
 use ordering::Stay;
 pub(crate) use utilisation::Utilisation;
 
@@ -35,13 +35,16 @@ pub(crate) struct Sequence(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tenure(pub(crate) u32);
 
-/// What the platform itself counted for one connection.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counted {
+/// What others than the workers say of one connection: the platform counted, the limiter declared.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Account {
     /// Calls it answered with 429.
     pub(crate) refused: u64,
     /// Calls it accepted twice.
     pub(crate) duplicates: u64,
+    /// The guard of each limit. A permit tells one guard for all its limits, the largest; where there
+    /// are several, this tells which holds for which.
+    pub(crate) guards: Vec<Duration>,
 }
 
 /// Waits from issue to grant: the median and the 99th percentile (nearest rank).
@@ -95,9 +98,9 @@ pub(crate) fn is_saturated(spec: &ConnectionSpec) -> bool {
     spec.limits.iter().any(|limit| limit.window <= SATURATED_UP_TO)
 }
 
-/// Judges a run whose load ended at `until`. `counted` is the platform's account, in the order of the
+/// Judges a run whose load ended at `until`. `accounts` are in the order of the
 /// connections.
-pub(crate) fn judge(specs: &[ConnectionSpec], records: &[Record], counted: &[Counted], until: Duration) -> Verdict {
+pub(crate) fn judge(specs: &[ConnectionSpec], records: &[Record], accounts: &[Account], until: Duration) -> Verdict {
     let mut by_connection: Vec<Vec<&Record>> = vec![Vec::new(); specs.len()];
     for record in records {
         if let Some(own) = by_connection.get_mut(record.connection) {
@@ -107,8 +110,8 @@ pub(crate) fn judge(specs: &[ConnectionSpec], records: &[Record], counted: &[Cou
     let mut verdict = Verdict::default();
     let mut short = Vec::new();
     for (place, (spec, own)) in specs.iter().zip(&by_connection).enumerate() {
-        let counted = counted.get(place).copied().unwrap_or_default();
-        let findings = examine(spec, own, counted, until);
+        let account = accounts.get(place).cloned().unwrap_or_default();
+        let findings = examine(spec, own, &account, until);
         // A long window beside a short one blocks urgent and nice alike: that says nothing of priority.
         if spec.limits.iter().all(|limit| limit.window <= SATURATED_UP_TO) {
             short.extend(own.iter().copied());
@@ -142,7 +145,7 @@ impl Verdict {
     }
 }
 
-fn examine(spec: &ConnectionSpec, records: &[&Record], counted: Counted, until: Duration) -> Findings {
+fn examine(spec: &ConnectionSpec, records: &[&Record], account: &Account, until: Duration) -> Findings {
     let mut tenures: BTreeMap<Tenure, Vec<Stay>> = BTreeMap::new();
     for record in records {
         if let Some(grant) = &record.grant {
@@ -158,15 +161,15 @@ fn examine(spec: &ConnectionSpec, records: &[&Record], counted: Counted, until: 
     Findings {
         granted: count(|record| record.grant.is_some()),
         // Two accounts of the same thing: neither may hide what the other saw.
-        refused: counted.refused.max(seen_refused),
+        refused: account.refused.max(seen_refused),
         priority_inversions: tenures.values().map(|stays| ordering::priority_inversions(stays)).sum(),
         fifo_inversions: tenures.values().map(|stays| ordering::fifo_inversions(stays)).sum(),
         lost: count(|record| record.ended.is_none()) + forgotten(records),
         failed: count(|record| record.ended == Some(Outcome::Failed)),
         cancelled: count(|record| record.ended == Some(Outcome::Cancelled)),
-        duplicates: counted.duplicates + tenures.values().map(|stays| repeated(stays)).sum::<u64>(),
+        duplicates: account.duplicates + tenures.values().map(|stays| repeated(stays)).sum::<u64>(),
         waits: waits(records),
-        utilisation: is_saturated(spec).then(|| measure(spec, records, until)).flatten(),
+        utilisation: is_saturated(spec).then(|| measure(spec, records, &account.guards, until)).flatten(),
     }
 }
 
@@ -200,14 +203,21 @@ fn forgotten(records: &[&Record]) -> u64 {
     number(records.iter().filter(overtaken).count())
 }
 
-fn measure(spec: &ConnectionSpec, records: &[&Record], until: Duration) -> Option<Utilisation> {
+fn measure(spec: &ConnectionSpec, records: &[&Record], guards: &[Duration], until: Duration) -> Option<Utilisation> {
     let grants = || records.iter().filter_map(|record| record.grant.as_ref());
     let mut starts: Vec<_> = grants().map(|grant| grant.granted).collect();
     starts.sort_unstable();
-    let margins: Duration = grants().map(|grant| grant.margin).sum();
     let count = u32::try_from(starts.len()).ok()?;
-    let mean = margins.checked_div(count).unwrap_or_default();
-    utilisation::measure(&spec.limits, &starts, mean, until)
+    let mean = |sum: Duration| sum.checked_div(count).unwrap_or_default();
+    let delivery = mean(grants().map(|grant| grant.delivery).sum());
+    let told = mean(grants().map(|grant| grant.guard).sum());
+    let is_single = spec.limits.len() == 1;
+    let widen = |(place, limit): (usize, &Limit)| {
+        let own = guards.get(place).copied().filter(|_| !is_single);
+        Limit { window: limit.window + delivery + own.unwrap_or(told), ..*limit }
+    };
+    let widened: Vec<_> = spec.limits.iter().enumerate().map(widen).collect();
+    utilisation::measure(&spec.limits, &widened, &starts, until)
 }
 
 fn waits(records: &[&Record]) -> BTreeMap<u32, Waits> {

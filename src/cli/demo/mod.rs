@@ -32,13 +32,13 @@ use std::time::Duration;
 use crew::{Crew, CrewError, Site};
 use emulator::{Emulator, EmulatorError};
 use journal::Journal;
-use judge::{Counted, judge};
+use judge::{Account, judge};
 use view::{Heading, View};
 
 use super::connections::{self, ConnectionSpec, ConnectionsError};
 use super::platform::Report as PlatformReport;
 use super::{shutdown, time};
-use crate::{Node, NodeConfig};
+use crate::{Node, NodeConfig, RateLimit};
 
 /// The connections of the demo, with where their limits come from.
 const CONNECTIONS: &str = include_str!("connections.toml");
@@ -207,8 +207,8 @@ impl Run<'_> {
 
     /// Judges and prints.
     fn conclude(&self, observed: &Observed) -> Result<ExitCode, DemoError> {
-        let counted = self.counted(&observed.report);
-        let verdict = judge(self.specs, &observed.journal.records(), &counted, observed.lasted);
+        let accounts = self.accounts(&observed.report)?;
+        let verdict = judge(self.specs, &observed.journal.records(), &accounts, observed.lasted);
         let failure = observed.journal.first_failure();
         let promises = promises::promises(self.specs, &verdict, failure.as_deref());
         let is_terminal = if self.args.json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
@@ -238,16 +238,17 @@ impl Run<'_> {
         Duration::from_secs(u64::from(self.args.seconds))
     }
 
-    /// The platform's account in the order of the connections.
-    fn counted(&self, report: &PlatformReport) -> Vec<Counted> {
+    /// What the platform and the limiter say, in the order of the connections.
+    fn accounts(&self, report: &PlatformReport) -> Result<Vec<Account>, CrewError> {
         let of = |spec: &ConnectionSpec| {
             let same =
                 |one: &&super::platform::ConnectionReport| one.platform == spec.platform && one.connection == spec.connection;
-            report
-                .connections
-                .iter()
-                .find(same)
-                .map_or_else(Counted::default, |one| Counted { refused: one.refused, duplicates: one.duplicates })
+            let counted = report.connections.iter().find(same);
+            Ok(Account {
+                refused: counted.map_or(0, |one| one.refused),
+                duplicates: counted.map_or(0, |one| one.duplicates),
+                guards: crew::rates(spec)?.iter().map(RateLimit::guard).collect(),
+            })
         };
         self.specs.iter().map(of).collect()
     }

@@ -21,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::data_dir::DataDir;
 use super::disk::{Disk, Failure};
+use super::disk_length;
 use super::error::StorageError;
 use super::memory::{Kept, Memory};
 use super::record::Record;
@@ -57,7 +58,7 @@ where
         Self { reader: LogReader::new(Memory::new(None, None)), medium: Medium::Memory(sender), failure }
     }
 
-    /// Opens the log in a data directory and reads all of it.
+    /// Opens the log in a data directory and reads all of it, which blocks on the disk.
     ///
     /// # Errors
     /// When the log, the vote or the purge point is damaged or cannot be read.
@@ -71,7 +72,7 @@ where
                 index,
                 source,
             })?;
-            memory.append([Kept { entry, bytes: length(&payload) }])?;
+            memory.append([Kept { entry, bytes: disk_length(payload.len()) }])?;
         }
         let writer = Writer::spawn(disk, directory.path())?;
         Ok(Self { reader: LogReader::new(memory), medium: Medium::Disk(writer), failure })
@@ -104,7 +105,9 @@ where
 
     /// Has the disk, if there is one, do the work, and waits until it is durable.
     async fn durably(&self, work: Work, subject: ErrorSubject<u64>, verb: ErrorVerb) -> Result<(), RaftError<u64>> {
-        let Medium::Disk(writer) = &self.medium else { return Ok(()) };
+        let Medium::Disk(writer) = &self.medium else {
+            return Ok(());
+        };
         let (sender, finished) = oneshot::channel();
         // Nobody listens when the future was dropped; the work is done all the same.
         let done = Box::new(move |result: WalResult| drop(sender.send(result)));
@@ -255,11 +258,7 @@ where
 {
     let encoded = entries.into_iter().map(|entry| {
         let record = Record { index: entry.log_id.index, payload: codec::encode(&entry)? };
-        Ok((Kept { entry, bytes: length(&record.payload) }, record))
+        Ok((Kept { entry, bytes: disk_length(record.payload.len()) }, record))
     });
     encoded.collect()
-}
-
-fn length(payload: &[u8]) -> u64 {
-    u64::try_from(payload.len()).expect("memory is smaller than 2^64 bytes")
 }

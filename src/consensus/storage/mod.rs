@@ -34,3 +34,8 @@ pub(crate) use error::LogDamage;
 pub(crate) use error::StorageError;
 pub(crate) use log_store::LogStore;
 pub(crate) use snapshot_store::{SavedSnapshot, SnapshotStore};
+
+/// A length in memory as a length on the disk; no machine has more than 2^64 bytes.
+fn disk_length(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

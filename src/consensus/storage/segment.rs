@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::disk_length;
 use super::error::{LogDamage, StorageError};
 use super::record::{self, Found, Record};
 
@@ -58,10 +59,10 @@ impl Segment {
         let mut torn = !segment.check_header(&bytes)?;
         let mut at = HEADER;
         while !torn {
-            segment.written = offset(at);
+            segment.written = disk_length(at);
             match record::find(&bytes, at, segment.next_index()) {
                 Found::Record { record, next } => {
-                    segment.starts.push(offset(at));
+                    segment.starts.push(disk_length(at));
                     records.push(record);
                     at = next;
                 }
@@ -83,14 +84,14 @@ impl Segment {
             bytes.extend(header(self.first));
         }
         for record in records {
-            self.starts.push(self.written + offset(bytes.len()));
+            self.starts.push(self.written + disk_length(bytes.len()));
             record.encode_into(&mut bytes).ok_or_else(|| {
                 let error = std::io::Error::other(format!("entry {} is longer than 2^32 bytes", record.index));
                 StorageError::io("write", &self.path)(error)
             })?;
         }
         self.file.write_all(&bytes).map_err(StorageError::io("write", &self.path))?;
-        self.written += offset(bytes.len());
+        self.written += disk_length(bytes.len());
         Ok(())
     }
 
@@ -141,7 +142,7 @@ impl Segment {
 
     /// The index after the last record.
     pub(super) fn next_index(&self) -> u64 {
-        self.first + offset(self.starts.len())
+        self.first + disk_length(self.starts.len())
     }
 
     /// How many bytes the segment has.
@@ -180,7 +181,7 @@ impl Segment {
 
     fn damaged(&self, at: usize, damage: LogDamage) -> StorageError {
         let expected_index = self.next_index();
-        StorageError::CorruptLog { path: self.path.clone(), offset: offset(at), expected_index, damage }
+        StorageError::CorruptLog { path: self.path.clone(), offset: disk_length(at), expected_index, damage }
     }
 }
 
@@ -209,8 +210,4 @@ fn header_checksum(version: u32, first: [u8; 8]) -> u32 {
     checksum.update(&version.to_le_bytes());
     checksum.update(&first);
     checksum.finalize()
-}
-
-fn offset(length: usize) -> u64 {
-    u64::try_from(length).expect("memory is smaller than 2^64 bytes")
 }

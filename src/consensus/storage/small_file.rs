@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::disk_length;
 use super::error::StorageError;
 
 const VERSION: u32 = 1;
@@ -60,8 +61,7 @@ impl SmallFile {
 /// # Errors
 /// When the disk refuses; the old content then remains.
 pub(super) fn write(directory: &Path, file: SmallFile, parts: &[&[u8]]) -> Result<(), StorageError> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let length = u64::try_from(length).expect("memory is smaller than 2^64 bytes");
+    let length = disk_length(parts.iter().map(|part| part.len()).sum());
     let mut checksum = crc32fast::Hasher::new();
     checksum.update(&file.magic());
     checksum.update(&VERSION.to_le_bytes());
@@ -112,7 +112,7 @@ fn verify(path: PathBuf, file: SmallFile, mut content: Vec<u8>) -> Result<Vec<u8
     if version != VERSION {
         return Err(StorageError::UnknownVersion { path, found: version, known: VERSION });
     }
-    if u64::try_from(body.len()) != Ok(u64::from_le_bytes(length)) {
+    if disk_length(body.len()) != u64::from_le_bytes(length) {
         return Err(StorageError::CorruptFile { path, rule: "its length is not the one in its header" });
     }
     let mut checksum = crc32fast::Hasher::new();

@@ -16,6 +16,7 @@ use openraft::{Node, SnapshotMeta};
 use parking_lot::Mutex;
 
 use super::data_dir::DataDir;
+use super::disk_length;
 use super::error::StorageError;
 use super::small_file::SmallFile;
 use crate::wire::codec::{self, CodecError};
@@ -65,7 +66,7 @@ impl<N: Node> SnapshotStore<N> {
             Medium::Disk(directory) => {
                 let path = directory.path().join(SmallFile::Snapshot.name());
                 let meta = codec::encode(&snapshot.meta).map_err(StorageError::codec(&path))?;
-                let length = u64::try_from(meta.len()).expect("memory is smaller than 2^64 bytes");
+                let length = disk_length(meta.len());
                 directory.write(SmallFile::Snapshot, &[&length.to_le_bytes(), &meta, &snapshot.data])
             }
         }

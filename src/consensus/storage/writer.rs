@@ -114,7 +114,9 @@ fn run(mut disk: Disk, mut jobs: mpsc::Receiver<Job>) {
         let mut next = Some(job);
         // At most one queue's worth: a stream of appends must not put off the sync for ever.
         for _ in 0..QUEUE {
-            let Some(Job { work, done }) = next.take() else { break };
+            let Some(Job { work, done }) = next.take() else {
+                break;
+            };
             match work {
                 Work::Append(records) => {
                     group.records.extend(records);

@@ -199,6 +199,12 @@ impl Ledger {
         self.accounts.get(key).map(|account| account.limiter.clone())
     }
 
+    /// Whether there are connections to forget that the newest entry left for the next.
+    #[must_use]
+    pub fn has_expired(&self) -> bool {
+        self.expiries.first().is_some_and(|&(at, _)| at <= self.now)
+    }
+
     /// How many connections are tracked.
     #[must_use]
     pub fn tracked(&self) -> usize {

@@ -33,7 +33,8 @@ fn served(niceness: u32, (arrival, release): (u64, u64), (issued, granted): (u64
             tenure: Tenure(0),
             arrival: Sequence(arrival),
             release: Sequence(release),
-            margin: millis(30),
+            delivery: millis(20),
+            guard: millis(10),
             granted: millis(granted),
         }),
         ended: Some(Outcome::Accepted),
@@ -107,6 +108,9 @@ fn a_waiter_that_later_ones_overtook_is_lost() {
     let served_late = served(5, (1, 2), (4_000, 4_500));
     assert_eq!(total(&[dropped(5, 2_000), served_late.clone()]).lost, 1);
     assert_eq!(total(&[dropped(0, 2_000), served_late.clone()]).lost, 1);
+    // An equal was served early, but a nicer one late.
+    let mixed = [dropped(5, 2_000), served(5, (1, 2), (0, 1)), served(20, (3, 4), (4_000, 4_500))];
+    assert_eq!(total(&mixed).lost, 1);
     // A nicer one has to wait, and two of one second may have swapped on the way.
     assert_eq!(total(&[dropped(20, 2_000), served_late.clone()]).lost, 0);
     assert_eq!(total(&[dropped(5, 3_500), served_late]).lost, 0);
@@ -117,8 +121,8 @@ fn what_was_answered_or_ran_twice_is_a_duplicate() {
     let twice = served(0, (1, 2), (0, 1));
     // Both numbers were drawn once and seen twice.
     assert_eq!(total(&[twice.clone(), twice.clone()]).duplicates, 2);
-    let counted = Counted { refused: 0, duplicates: 3 };
-    assert_eq!(judge(&specs(), &[twice], &[counted], Duration::ZERO).total.duplicates, 3);
+    let account = Account { refused: 0, duplicates: 3, guards: Vec::new() };
+    assert_eq!(judge(&specs(), &[twice], &[account], Duration::ZERO).total.duplicates, 3);
 }
 
 #[test]
@@ -126,8 +130,8 @@ fn refusals_are_taken_from_whoever_saw_more() {
     let mut refused = served(0, (1, 2), (0, 1));
     refused.ended = Some(Outcome::Refused);
     assert_eq!(total(std::slice::from_ref(&refused)).refused, 1);
-    let counted = Counted { refused: 4, duplicates: 0 };
-    assert_eq!(judge(&specs(), &[refused], &[counted], Duration::ZERO).total.refused, 4);
+    let account = Account { refused: 4, duplicates: 0, guards: Vec::new() };
+    assert_eq!(judge(&specs(), &[refused], &[account], Duration::ZERO).total.refused, 4);
 }
 
 #[test]
@@ -149,4 +153,23 @@ fn a_connection_that_wastes_slots_is_the_furthest() {
     assert_eq!(verdict.furthest, Some(0));
     let found = verdict.total.utilisation.expect("four whole windows");
     assert!(found.distance() > TOLERANCE, "{found:?}");
+}
+
+#[test]
+fn each_of_several_limits_has_its_own_guard() {
+    let text = "[[connection]]\nplatform = \"p\"\nconnection = \"c\"\nlimits = [{ requests = 1, window_seconds = 1 }, { requests = 9, window_seconds = 60 }]";
+    let specs = connections::parse(text).expect("the text is right");
+    let records: Vec<_> = (0..5)
+        .map(|n| {
+            let mut record = served(0, (2 * n, 2 * n + 1), (0, n * 1_030));
+            // The permit tells the guard of the long window.
+            if let Some(grant) = &mut record.grant {
+                grant.guard = millis(130);
+            }
+            record
+        })
+        .collect();
+    let account = Account { guards: vec![millis(10), millis(130)], ..Account::default() };
+    let found = judge(&specs, &records, &[account], until(&records)).total.utilisation.expect("four windows");
+    assert!(found.distance() < 1e-9, "{found:?}");
 }

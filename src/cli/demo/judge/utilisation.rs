@@ -28,12 +28,12 @@ impl Utilisation {
     }
 }
 
-/// Measures over whole windows. `starts` must ascend; `margin` is the mean of what the grants report;
-/// the load ended at `until`.
+/// Measures over whole windows. `starts` must ascend; `widened` are the limits with each window longer by
+/// its margin; the load ended at `until`.
 ///
 /// With several limits the counts of the longer ones are taken to be multiples of the smallest.
 /// `None` if the run covered too few whole windows.
-pub(super) fn measure(limits: &[Limit], starts: &[Duration], margin: Duration, until: Duration) -> Option<Utilisation> {
+pub(super) fn measure(limits: &[Limit], widened: &[Limit], starts: &[Duration], until: Duration) -> Option<Utilisation> {
     let smallest = limits.iter().min_by_key(|limit| limit.requests)?;
     let cycle = usize::try_from(smallest.requests.get()).ok()?;
     let first = starts.first().copied().unwrap_or_default();
@@ -42,33 +42,33 @@ pub(super) fn measure(limits: &[Limit], starts: &[Duration], margin: Duration, u
     let took = starts.get(last).map_or(Duration::ZERO, |start| start.saturating_sub(first));
     let lasted = until.saturating_sub(first);
 
-    let bare = ideal(limits, last, Duration::ZERO)?;
+    let bare = ideal(limits, last)?;
     let enough = smallest.window * FEWEST_WINDOWS;
-    let stalled = lasted > ideal(limits, next, margin)? + enough;
+    let stalled = lasted > ideal(widened, next)? + enough;
     if lasted.is_zero() || (bare < enough && !stalled) {
         return None;
     }
     // The next cycle has not ended by `until`: if it is late, that counts too, or a connection that
     // stops being served would look as good as it was before.
-    let at_most = ideal(limits, next, Duration::ZERO)?.div_duration_f64(lasted);
+    let at_most = ideal(limits, next)?.div_duration_f64(lasted);
     let whole = if took.is_zero() { f64::INFINITY } else { bare.div_duration_f64(took) };
     Some(Utilisation {
         measured: whole.min(at_most),
-        expected: match ideal(limits, last.max(cycle), margin)? {
+        expected: match ideal(widened, last.max(cycle))? {
             Duration::ZERO => return None,
-            widened => ideal(limits, last.max(cycle), Duration::ZERO)?.div_duration_f64(widened),
+            longer => ideal(limits, last.max(cycle))?.div_duration_f64(longer),
         },
     })
 }
 
 /// The time from the first grant to the one numbered `last` when every slot is taken at once.
-fn ideal(limits: &[Limit], last: usize, margin: Duration) -> Option<Duration> {
+fn ideal(limits: &[Limit], last: usize) -> Option<Duration> {
     let mut times: Vec<Duration> = Vec::with_capacity(last + 1);
     for number in 0..=last {
         let free = limits.iter().filter_map(|limit| {
             let count = usize::try_from(limit.requests.get()).ok()?;
             let before = *times.get(number.checked_sub(count)?)?;
-            Some(before + limit.window + margin)
+            Some(before + limit.window)
         });
         times.push(free.max().unwrap_or(Duration::ZERO));
     }
@@ -100,7 +100,8 @@ mod tests {
     fn a_single_limit_is_measured_over_whole_windows() {
         // Two a second with a margin of 30 ms; the ninth start opens a fifth, incomplete window.
         let starts = millis(&[0, 400, 1030, 1430, 2060, 2460, 3090, 3490, 4120, 4999]);
-        let got = measure(&[limit(2, 1)], &starts, Duration::from_millis(30), SOON).expect("four windows");
+        let widened = Limit { window: Duration::from_millis(1030), ..limit(2, 1) };
+        let got = measure(&[limit(2, 1)], &[widened], &starts, SOON).expect("four windows");
         assert!(close(got.measured, 4.0 / 4.12), "{got:?}");
         assert!(close(got.expected, 1.0 / 1.03), "{got:?}");
     }
@@ -108,23 +109,23 @@ mod tests {
     #[test]
     fn a_run_of_few_windows_is_not_judged() {
         let starts = millis(&[0, 1030, 2060]);
-        assert_eq!(measure(&[limit(1, 1)], &starts, Duration::ZERO, Duration::from_secs(3)), None);
-        assert_eq!(measure(&[limit(1, 1)], &[], Duration::ZERO, Duration::from_secs(3)), None);
+        assert_eq!(measure(&[limit(1, 1)], &[limit(1, 1)], &starts, Duration::from_secs(3)), None);
+        assert_eq!(measure(&[limit(1, 1)], &[limit(1, 1)], &[], Duration::from_secs(3)), None);
     }
 
     #[test]
     fn a_connection_that_is_not_served_any_more_is_not_as_good_as_it_was() {
         let starts = millis(&[0, 1000, 2000, 3000]);
         let until = Duration::from_secs(8);
-        let got = measure(&[limit(1, 1)], &starts, Duration::ZERO, until).expect("three windows");
+        let got = measure(&[limit(1, 1)], &[limit(1, 1)], &starts, until).expect("three windows");
         assert!(close(got.measured, 0.5), "{got:?}");
-        let got = measure(&[limit(1, 1)], &[], Duration::ZERO, until).expect("it stalled");
+        let got = measure(&[limit(1, 1)], &[limit(1, 1)], &[], until).expect("it stalled");
         assert!(close(got.measured, 0.125), "{got:?}");
     }
 
     #[test]
     fn starts_in_one_instant_are_not_divided_by() {
-        let got = measure(&[limit(1, 1)], &millis(&[7; 9]), Duration::ZERO, SOON).expect("eight windows");
+        let got = measure(&[limit(1, 1)], &[limit(1, 1)], &millis(&[7; 9]), SOON).expect("eight windows");
         assert!(got.measured.is_finite() && got.distance() > 0.5, "{got:?}");
     }
 
@@ -132,11 +133,11 @@ mod tests {
     fn the_long_limit_of_two_holds_the_fast_one_back() {
         // 2 per 1 s and 4 per 10 s, no margin: two bursts, then nothing until 10 s.
         let limits = [limit(2, 1), limit(4, 10)];
-        assert_eq!(ideal(&limits, 2, Duration::ZERO), Some(Duration::from_secs(1)));
-        assert_eq!(ideal(&limits, 4, Duration::ZERO), Some(Duration::from_secs(10)));
-        assert_eq!(ideal(&limits, 8, Duration::ZERO), Some(Duration::from_secs(20)));
+        assert_eq!(ideal(&limits, 2), Some(Duration::from_secs(1)));
+        assert_eq!(ideal(&limits, 4), Some(Duration::from_secs(10)));
+        assert_eq!(ideal(&limits, 8), Some(Duration::from_secs(20)));
         let starts = millis(&[0, 0, 1000, 1000, 10_000, 10_000, 11_000, 11_000, 20_000]);
-        let got = measure(&limits, &starts, Duration::ZERO, Duration::from_secs(20)).expect("many windows");
+        let got = measure(&limits, &limits, &starts, Duration::from_secs(20)).expect("many windows");
         assert!(close(got.measured, 1.0) && close(got.expected, 1.0), "{got:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Disks that fail for real: full, or refusing to sync.
+//! Disks that fail for real: full, refusing to sync, read-only, or slow.
 //!
 //! Each test starts this test binary again under a tool that makes the disk fail, and runs its own
 //! second half there. Where the tool cannot be used the test says so and proves nothing.
@@ -12,6 +12,9 @@ use openraft::{RaftLogReader, Vote};
 
 use super::log_store::{entry, id};
 use super::raft::TestConfig;
+use crate::consensus::storage::disk::Disk;
+use crate::consensus::storage::record::Record;
+use crate::consensus::storage::writer::{Work, Writer};
 use crate::consensus::storage::{DataDir, LogStore};
 
 /// Set in the second half: the data directory to use.
@@ -32,7 +35,9 @@ fn again(tool: &[&str], test: &str, directory: &Path) -> Output {
 }
 
 fn works(tool: &[&str]) -> bool {
-    let Some((program, arguments)) = tool.split_first() else { return false };
+    let Some((program, arguments)) = tool.split_first() else {
+        return false;
+    };
     let works = Command::new(program).args(arguments).arg("true").output().is_ok_and(|output| output.status.success());
     if !works {
         eprintln!("SKIPPED, nothing was tested: {tool:?} does not work here");
@@ -125,4 +130,40 @@ fn a_directory_that_cannot_be_written_is_refused_by_name() {
     let refused = DataDir::open(&path, None).expect_err("read-only").to_string();
     let lock = path.join("lock");
     assert!(refused.contains(&format!("cannot create {}: Read-only file system", lock.display())), "{refused}");
+}
+
+#[tokio::test]
+async fn queued_appends_share_a_sync_and_are_answered_in_order() {
+    const APPENDS: u64 = 200;
+    let Some(path) = second_half() else {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let trace = home.path().join("trace");
+        // The first sync takes long enough for everything else to queue up behind it.
+        let slow = "inject=fdatasync:delay_exit=300000:when=1";
+        let trace_argument = trace.to_str().expect("a readable path");
+        let tool = ["strace", "-f", "-qq", "-o", trace_argument, "-e", "trace=fdatasync", "-e", slow];
+        if works(&tool) {
+            let directory = home.path().join("node");
+            assert_passed(&again(&tool, "queued_appends_share_a_sync_and_are_answered_in_order", &directory));
+            let trace = std::fs::read_to_string(trace).expect("traced");
+            let syncs = trace.lines().filter(|line| line.contains("fdatasync(")).count();
+            assert!((1..20).contains(&syncs), "{syncs} syncs for {APPENDS} appends");
+            let entries = open(&directory).try_get_log_entries(..).await.expect("read");
+            assert_eq!(u64::try_from(entries.len()), Ok(APPENDS));
+        }
+        return;
+    };
+    let directory = Arc::new(DataDir::open(&path, None).expect("opened"));
+    let (disk, _) = Disk::open(Arc::clone(&directory), tokio::sync::watch::channel(None).0).expect("empty");
+    let writer = Writer::spawn(disk, &path).expect("started");
+    let (answers, answered) = std::sync::mpsc::channel();
+    for index in 0..APPENDS {
+        let answers = answers.clone();
+        let payload = crate::wire::codec::encode(&entry(index, vec![7; 50])).expect("encodes");
+        let done = move |result: Result<(), _>| answers.send((index, result.is_ok())).expect("listened to");
+        writer.place().await.expect("running").send(Work::Append(vec![Record { index, payload }]), Box::new(done));
+    }
+    drop((writer, answers));
+    let expected: Vec<_> = (0..APPENDS).map(|index| (index, true)).collect();
+    assert_eq!(answered.iter().collect::<Vec<_>>(), expected, "dropping the writer finishes what is queued");
 }

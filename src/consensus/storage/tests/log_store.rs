@@ -170,3 +170,17 @@ async fn an_entry_that_leaves_a_hole_is_refused() {
         store.blocking_append([entry(2, vec![1])]).await.expect_err("entry 1 is missing");
     }
 }
+
+#[tokio::test]
+async fn entries_that_were_purged_before_they_came_leave_the_log_whole() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    {
+        let (_directory, mut store) = open(&home);
+        store.purge(id(1, 2)).await.expect("purged");
+        let late = [entry(1, vec![1]), entry(2, vec![1]), entry(3, vec![1])];
+        store.blocking_append(late).await.expect("appended");
+    }
+    let (_directory, mut store) = open(&home);
+    let entries = store.try_get_log_entries(..).await.expect("read");
+    assert_eq!(entries.first().map(|entry| entry.log_id), Some(id(1, 3)));
+}

@@ -6,3 +6,4 @@ mod log_store;
 mod raft;
 mod small_files;
 mod wal;
+mod wal_damage;

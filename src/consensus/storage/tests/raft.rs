@@ -34,11 +34,6 @@ impl TestMachine {
     pub(super) fn new(snapshots: SnapshotStore<BasicNode>) -> Self {
         Self { applied: Applied::default(), snapshots: Arc::new(snapshots) }
     }
-
-    fn current(&self) -> Result<Option<Snapshot<TestConfig>>, RaftError<u64>> {
-        let saved = self.snapshots.load().map_err(raft_error)?;
-        Ok(saved.map(|SavedSnapshot { meta, data }| Snapshot { meta, snapshot: Box::new(Cursor::new(data.to_vec())) }))
-    }
 }
 
 pub(super) fn raft_error(error: StorageError) -> RaftError<u64> {
@@ -85,7 +80,8 @@ impl RaftStateMachine<TestConfig> for TestMachine {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<TestConfig>>, RaftError<u64>> {
-        self.current()
+        let saved = self.snapshots.load().map_err(raft_error)?;
+        Ok(saved.map(|SavedSnapshot { meta, data }| Snapshot { meta, snapshot: Box::new(Cursor::new(data.to_vec())) }))
     }
 }
 
