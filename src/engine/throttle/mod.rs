@@ -193,6 +193,7 @@ impl<T> Throttle<T> {
     /// Lets waiters go whose time is over, and says what to propose now, if anything. `slowest` is the slowest delivery seen lately.
     pub fn poll(&mut self, now: Now, slowest: Duration, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) -> Option<Action> {
         self.expire(now, effects);
+        self.remembered.prune(now.ledger);
         if self.settles_at.is_some_and(|at| at <= now.local) {
             self.settles_at = None;
             self.queue.renumber(sequence);
@@ -356,7 +357,8 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// When to call [`Throttle::poll`] again, if nothing else happens before.
+    /// When to call [`Throttle::poll`] again, if nothing else happens before. `None` when there is nothing to wake for: an answer is
+    /// under way, or the connection is idle.
     #[must_use]
     pub fn next_wake(&self, now: Now) -> Option<Timestamp> {
         let slots = match (self.queue.first(), &self.in_flight, self.settles_at) {
@@ -369,7 +371,11 @@ impl<T> Throttle<T> {
                 };
                 Some(now.local_time_of(ready.max(self.not_before)))
             }
-            (None, None, None) => Some(now.local_time_of(self.limiter.empty_at())),
+            (None, None, None) => {
+                // Once more, when all can be forgotten; never at once, or an idle connection would wake for ever.
+                let idle_at = self.limiter.empty_at().max(self.remembered.forgets_at());
+                (idle_at > now.ledger).then(|| now.local_time_of(idle_at))
+            }
         };
         [slots, self.queue.next_expiry()].into_iter().flatten().min()
     }

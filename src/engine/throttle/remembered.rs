@@ -65,6 +65,12 @@ impl Remembered {
         }
     }
 
+    /// When the next prune forgets something, and mostly everything; the origin when nothing is remembered.
+    pub(super) fn forgets_at(&self) -> LedgerTime {
+        let ends = [self.order.front(), self.order.back()];
+        ends.into_iter().flatten().map(|&(until, ..)| until).max().unwrap_or(LedgerTime::ZERO)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

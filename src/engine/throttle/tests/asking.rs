@@ -103,3 +103,37 @@ fn a_slot_given_back_wakes_those_who_wait() {
     let mut owner = full();
     owner.expect(&[(1, acquire(wait(1)), &[]), (2, In::Unused(92), &[Returns(1), asks(1)]), (3, charged(1), &[Release(1)])]);
 }
+
+#[test]
+fn a_connection_whose_grant_was_given_back_wakes_when_it_can_forget_the_request() {
+    let mut owner = Owner::new();
+    owner.expect(&[
+        (0, acquire(wait(1)), &[asks(1)]),
+        (0, charged(1), &[Release(1)]),
+        (1, In::Unused(1), &[Returns(1)]),
+        (2, In::Done, &[]),
+    ]);
+    let idle = owner.throttle.next_wake(now(2)).map_or(now(2), |at| Now { local: at, ledger: ledger(at.as_nanos() / 1_000_000) });
+    assert!(owner.throttle.is_idle(idle));
+}
+
+#[test]
+fn it_is_idle_when_nobody_waits_nothing_is_in_flight_and_the_window_is_empty() {
+    let mut owner = Owner::new();
+    assert!(owner.throttle.is_idle(now(0)));
+    owner.expect(&[(0, acquire(wait(1)), &[asks(1)])]);
+    assert!(!owner.throttle.is_idle(now(0)));
+    owner.expect(&[(0, charged(1), &[Release(1)])]);
+    assert!(!owner.throttle.is_idle(now(9_999)));
+    assert_eq!(owner.throttle.next_wake(now(9_999)), Some(local(10_000)));
+    assert!(owner.throttle.is_idle(now(10_000)));
+    assert_eq!(owner.throttle.next_wake(now(10_000)), None);
+}
+
+#[test]
+fn it_is_not_idle_while_waiters_may_still_come_back() {
+    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), local(500)));
+    assert!(!owner.throttle.is_idle(now(499)));
+    owner.expect(&[(500, In::Wake, &[])]);
+    assert!(owner.throttle.is_idle(now(500)));
+}

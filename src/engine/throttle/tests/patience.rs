@@ -123,3 +123,15 @@ fn a_try_that_needs_more_than_was_charged_sends_it_back_and_asks_for_its_own() {
         (5, charged(3), &[Release(1), Release(3)]),
     ]);
 }
+
+#[test]
+fn a_slot_that_nobody_waits_for_any_more_goes_back_by_a_return() {
+    let mut owner = Owner::new();
+    owner.expect(&[
+        (0, acquire(wait(1)), &[asks(1)]),
+        (1, In::Cancel(1), &[]),
+        (2, charged(1), &[Returns(1)]),
+        (3, In::Done, &[]),
+    ]);
+    assert_eq!(owner.throttle.limiter().check(ledger(3), Cost::of(2)), Room::Ready);
+}
