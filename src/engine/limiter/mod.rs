@@ -135,8 +135,9 @@ impl Limiter {
     /// A moment before which a request for `cost`, with `ahead` in front of it, can't be charged; `None` when it never can.
     #[must_use]
     pub fn earliest(&self, now: LedgerTime, ahead: Cost, cost: Cost) -> Option<LedgerTime> {
-        self.rules.iter().try_fold(now.max(self.paused_until), |latest, rule| {
-            rule.window.earliest(now, rule.amount(ahead), rule.amount(cost)).map(|at| latest.max(at))
+        let start = now.max(self.paused_until);
+        self.rules.iter().try_fold(start, |latest, rule| {
+            rule.window.earliest(start, rule.amount(ahead), rule.amount(cost)).map(|at| latest.max(at))
         })
     }
 

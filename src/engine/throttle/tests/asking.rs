@@ -137,3 +137,17 @@ fn it_is_not_idle_while_waiters_may_still_come_back() {
     owner.expect(&[(500, In::Wake, &[])]);
     assert!(owner.throttle.is_idle(now(500)));
 }
+
+#[test]
+fn a_pause_holds_everyone_back_and_waiters_keep_their_order() {
+    let mut owner = Owner::new();
+    owner.expect(&[
+        (0, In::Pause(2_000), &[]),
+        (1, acquire(wait(1)), &[]),
+        (2, acquire(nice(2, 0)), &[]),
+        (3, acquire(tries(3)), &[Refuse(3, not_now(11_997))]),
+        (1_999, In::Wake, &[]),
+        (2_000, In::Wake, &[asks(2)]),
+        (2_000, charged(2), &[Release(2), Release(1)]),
+    ]);
+}
