@@ -205,6 +205,10 @@ impl<T> Throttle<T> {
         for given_back in &returns {
             self.limiter.refund(given_back.charge, given_back.cost);
         }
+        if !returns.is_empty() {
+            // What the ledger said was said without them.
+            self.not_before = LedgerTime::ZERO;
+        }
         if self.queue.first().is_some_and(|first| self.limiter.exceeded_by(first.cost).is_some()) {
             self.refuse_those_who_never_fit(effects);
         }

@@ -151,3 +151,15 @@ fn a_pause_holds_everyone_back_and_waiters_keep_their_order() {
         (2_000, charged(2), &[Release(2), Release(1)]),
     ]);
 }
+
+#[test]
+fn a_slot_given_back_is_asked_for_although_the_ledger_said_not_before() {
+    let mut owner = full();
+    owner.expect(&[
+        (9_999, acquire(wait(1)), &[]),
+        // The mirror's idea of the time was early.
+        (10_000, In::Wake, &[asks(1)]),
+        (10_000, In::NotBefore(10_800), &[]),
+        (10_001, In::Unused(92), &[Returns(1), asks(1)]),
+    ]);
+}
