@@ -168,6 +168,12 @@ impl RateLimit {
         self.request_count
     }
 
+    /// Whether a request of this cost never fits, however empty the window is.
+    #[must_use]
+    pub fn is_exceeded_by(&self, cost: Cost) -> bool {
+        cost.along(self.dimension) > u64::from(self.request_count.get())
+    }
+
     /// The length of the rolling window.
     #[must_use]
     pub const fn window(&self) -> Duration {

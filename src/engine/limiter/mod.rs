@@ -104,7 +104,7 @@ impl Limiter {
     /// A limit that `cost` alone exceeds, if there is one: such a request can't be granted while it holds.
     #[must_use]
     pub fn exceeded_by(&self, cost: Cost) -> Option<RateLimit> {
-        self.limits().find(|limit| cost.along(limit.dimension()) > u64::from(limit.request_count().get()))
+        self.limits().find(|limit| limit.is_exceeded_by(cost))
     }
 
     /// The most that may be charged at `now`, in every dimension; nothing while paused.

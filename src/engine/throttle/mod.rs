@@ -114,6 +114,10 @@ impl<T> Throttle<T> {
         if self.queue.len() >= bounds.max_waiters {
             return Err(Refusal::QueueFull { max_waiters: bounds.max_waiters });
         }
+        // A request that contradicts itself states no limit to anybody else.
+        if let Some(&limit) = acquire.limits.iter().find(|limit| limit.is_exceeded_by(acquire.cost)) {
+            return Err(Refusal::CostOverLimit { cost: acquire.cost, limit });
+        }
         let differs = !self.limiter.is_exactly(&acquire.limits);
         if differs && bounds.strict_limits && self.limiter.limits().next().is_some() && self.limiter.empty_at() > now.ledger {
             return Err(Refusal::LimitsDiffer { in_force: self.limiter.limits().collect() });

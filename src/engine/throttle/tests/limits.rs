@@ -117,3 +117,15 @@ fn tokens_are_counted_beside_the_requests() {
     ]);
     assert_eq!(owner.asked.as_ref().unwrap().most, Cost { units: 2, tokens: 21 });
 }
+
+#[test]
+fn a_request_that_contradicts_its_own_limit_changes_nothing_for_the_others() {
+    let mut owner = full();
+    let refusal = Refusal::CostOverLimit { cost: Cost::of(2), limit: bare(1, 60) };
+    owner.expect(&[
+        (1, acquire(costly(1, 2)), &[]),
+        (2, acquire(limited(costly(2, 2), &[(1, 60)])), &[Refuse(2, refusal)]),
+        (10_000, In::Wake, &[Asks(2, 2)]),
+        (10_000, charged(2), &[Release(1)]),
+    ]);
+}
