@@ -242,6 +242,12 @@ impl Limits {
         Arc::ptr_eq(&self.0, &other.0) || self == other
     }
 
+    /// Whether all of `other` are among these; at once when they are one and the same list.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || other.iter().all(|limit| self.0.binary_search(limit).is_ok())
+    }
+
     /// All limits of both.
     ///
     /// # Errors

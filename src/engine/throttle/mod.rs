@@ -43,6 +43,16 @@ struct InFlight {
     asked: Option<(Limits, Duration)>,
 }
 
+/// Slots that the ledger has charged and nobody holds yet.
+#[derive(Debug)]
+struct Slots {
+    proposed_at: Timestamp,
+    charge: Charge,
+    cost: Cost,
+    /// Under which they were charged.
+    limits: Limits,
+}
+
 /// A connection: its waiters, a mirror of its limiter, and the one proposal in flight.
 #[derive(Debug)]
 pub struct Throttle<T> {
@@ -297,7 +307,8 @@ impl<T> Throttle<T> {
                 if self.limiter.state(&limits, *stamp).is_ok() {
                     self.limiter.charge(charge, *cost);
                 }
-                self.assign(now, in_flight.proposed_at, charge, *cost, sequence, effects);
+                let slots = Slots { proposed_at: in_flight.proposed_at, charge, cost: *cost, limits };
+                self.assign(now, &slots, sequence, effects);
             }
             (Verdict::NotBefore { at, .. }, _) => self.not_before = *at,
             (Verdict::Moved { .. }, _) => {
@@ -309,22 +320,16 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// Hands charged slots to the waiters in front; what the first one can't use goes back.
-    fn assign(
-        &mut self,
-        now: Now,
-        proposed_at: Timestamp,
-        charge: Charge,
-        cost: Cost,
-        sequence: &mut Sequence,
-        effects: &mut Vec<Effect<T>>,
-    ) {
-        let mut left = cost;
+    /// Hands charged slots to the waiters in front; what the first one can't use goes back. One whose limits the ledger did not hear of
+    /// when it charged them can't use them: its own limit might be broken.
+    fn assign(&mut self, now: Now, slots: &Slots, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) {
+        let &Slots { proposed_at, charge, cost: mut left, ref limits } = slots;
         let guard = self.limiter.guard();
         let age = now.local.saturating_since(proposed_at);
         let in_time = charge.delivery.is_zero() || age <= charge.delivery;
         while in_time {
-            let Some(first) = self.queue.first().filter(|first| first.cost.fits_in(left)) else {
+            let fits = |first: &&Waiter<T>| first.cost.fits_in(left) && limits.covers(&first.limits);
+            let Some(first) = self.queue.first().filter(fits) else {
                 break;
             };
             let request = first.request;

@@ -129,3 +129,17 @@ fn a_request_that_contradicts_its_own_limit_changes_nothing_for_the_others() {
         (10_000, charged(2), &[Release(1)]),
     ]);
 }
+
+#[test]
+fn a_slot_charged_without_a_waiters_own_limit_is_not_released_to_it() {
+    let mut owner = Owner::new();
+    let five = |acquire| limited(acquire, &[(5, 10)]);
+    owner.expect(&[
+        (0, acquire(five(wait(1))), &[asks(1)]),
+        (1, acquire(limited(nice(2, 0), &[(1, 10)])), &[]),
+        // The ledger has not heard of the limit of 2, which is first now.
+        (2, charged(1), &[Returns(1), asks(1)]),
+    ]);
+    assert!(owner.asked.as_ref().unwrap().limits.iter().any(|limit| *limit == bare(1, 10)));
+    owner.expect(&[(3, charged(1), &[Release(2)]), (10_003, In::Wake, &[asks(1)]), (10_003, charged(1), &[Release(1)])]);
+}
