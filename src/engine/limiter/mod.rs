@@ -90,6 +90,11 @@ impl Limiter {
         longest.map_or_else(|| SlidingWindow::new(count, span), |rule| rule.window.resized(count, span))
     }
 
+    /// The limits that were stated within their own last window.
+    pub fn in_force(&self, now: LedgerTime) -> impl Iterator<Item = RateLimit> + '_ {
+        self.rules.iter().filter(move |rule| rule.lapses_at() > now).map(|rule| rule.limit)
+    }
+
     /// The limits that hold, those that were stated longest ago among them.
     pub fn limits(&self) -> impl Iterator<Item = RateLimit> + '_ {
         self.rules.iter().map(|rule| rule.limit)

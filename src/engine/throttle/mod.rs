@@ -26,7 +26,7 @@ use crate::engine::grant::{Charge, Grant, RequestId, Sequence};
 use crate::engine::ledger::{Action, Ask, Return, Verdict};
 use crate::engine::limiter::{Limiter, Room};
 use crate::engine::queue::{Queue, Waiter};
-use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::rate::{Cost, Limits, Niceness, RateLimit};
 use crate::engine::time::{LedgerTime, Timestamp};
 
 /// The most waiters that one ask is for.
@@ -129,8 +129,11 @@ impl<T> Throttle<T> {
             return Err(Refusal::CostOverLimit { cost: acquire.cost, limit });
         }
         let differs = !self.limiter.is_exactly(&acquire.limits);
-        if differs && bounds.strict_limits && self.limiter.limits().next().is_some() && self.limiter.empty_at() > now.ledger {
-            return Err(Refusal::LimitsDiffer { in_force: self.limiter.limits().collect() });
+        if differs && bounds.strict_limits {
+            let in_force: Vec<RateLimit> = self.limiter.in_force(now.ledger).collect();
+            if !in_force.is_empty() && !in_force.iter().eq(&acquire.limits) {
+                return Err(Refusal::LimitsDiffer { in_force });
+            }
         }
         let too_many = |until: LedgerTime| Refusal::TooManyLimits { retry_after: until.saturating_since(now.ledger) };
         self.limiter.state(&acquire.limits, now.ledger).map_err(too_many)?;

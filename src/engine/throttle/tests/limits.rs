@@ -143,3 +143,11 @@ fn a_slot_charged_without_a_waiters_own_limit_is_not_released_to_it() {
     assert!(owner.asked.as_ref().unwrap().limits.iter().any(|limit| *limit == bare(1, 10)));
     owner.expect(&[(3, charged(1), &[Release(2)]), (10_003, In::Wake, &[asks(1)]), (10_003, charged(1), &[Release(1)])]);
 }
+
+#[test]
+fn strict_limits_refuses_a_differing_one_before_anything_was_charged_too() {
+    let mut owner = Owner::new();
+    owner.bounds.strict_limits = true;
+    let differs = Refusal::LimitsDiffer { in_force: vec![bare(2, 10)] };
+    owner.expect(&[(0, acquire(wait(1)), &[asks(1)]), (1, acquire(limited(wait(2), &[(3, 10)])), &[Refuse(2, differs)])]);
+}
