@@ -370,3 +370,15 @@ fn a_ledger_that_went_through_a_snapshot_equals_the_original_and_goes_on_identic
         assert_eq!(copy.ledger, log.ledger);
     }
 }
+
+#[test]
+fn a_limit_is_forgotten_only_one_span_after_its_last_statement_although_nothing_is_charged_any_more() {
+    let mut log = Log::new();
+    let owner = run(NODE, 1);
+    log.propose(10, owner, "a", ask(1, &per(2, 1000)));
+    log.propose(20, owner, "a", give_back(at(10), 1));
+    log.tick(500);
+    assert_eq!(log.propose(600, owner, "a", ask(1, &per(5, 1000))), charged(at(600), 1));
+    assert_eq!(log.propose(700, owner, "a", ask(2, &per(5, 1000))), Verdict::NotBefore { stamp: at(700), at: at(1600) });
+    assert_eq!(log.propose(1010, owner, "a", ask(4, &per(5, 1000))), charged(at(1010), 4));
+}

@@ -169,7 +169,13 @@ impl Limiter {
         self.paused_until = self.paused_until.max(until);
     }
 
-    /// When the limiter has nothing to remember any more.
+    /// When the limiter has nothing to remember any more: no charge counts, no pause holds, and every rule has lapsed.
+    #[must_use]
+    pub fn forgotten_at(&self) -> LedgerTime {
+        self.rules.iter().map(Rule::lapses_at).fold(self.empty_at(), LedgerTime::max)
+    }
+
+    /// When no charge counts any more and no pause holds.
     #[must_use]
     pub fn empty_at(&self) -> LedgerTime {
         self.rules.iter().map(|rule| rule.window.empty_at()).fold(self.paused_until, LedgerTime::max)
