@@ -382,3 +382,19 @@ fn a_limit_is_forgotten_only_one_span_after_its_last_statement_although_nothing_
     assert_eq!(log.propose(700, owner, "a", ask(2, &per(5, 1000))), Verdict::NotBefore { stamp: at(700), at: at(1600) });
     assert_eq!(log.propose(1010, owner, "a", ask(4, &per(5, 1000))), charged(at(1010), 4));
 }
+
+#[test]
+fn a_return_by_a_successor_never_reaches_a_charge_that_happens_to_count_from_the_same_moment() {
+    let mut log = Log::new();
+    let delayed = |units, delivery| {
+        let (least, delivery) = (Cost::of(units), Duration::from_millis(delivery));
+        Action::Slots { returns: Vec::new(), ask: Some(Ask { limits: per(9, 1000), delivery, least, most: least }) }
+    };
+    log.propose(100, run(NODE, 1), "a", delayed(5, 20));
+    log.join(105, run(NODE, 2));
+    log.propose(110, run(NODE, 2), "a", delayed(2, 10));
+    let charge = Charge { stamp: at(110), delivery: Duration::from_millis(10) };
+    let too_much = Action::Slots { returns: vec![Return { charge, cost: Cost::of(7) }], ask: None };
+    log.propose(111, run(NODE, 2), "a", too_much);
+    assert_eq!(log.held("a"), 5);
+}

@@ -158,7 +158,7 @@ impl Limiter {
     pub fn refund(&mut self, charge: Charge, cost: Cost) -> Cost {
         self.rules.iter_mut().fold(Cost::ZERO, |total, rule| {
             let amount = rule.counted(cost);
-            let given_back = rule.window.refund(charge.counted_from(), amount);
+            let given_back = rule.window.refund(charge.stamp, charge.counted_from(), amount);
             let dimension = rule.limit.dimension();
             total.with(dimension, total.along(dimension).max(u64::from(given_back)))
         })

@@ -34,7 +34,9 @@ pub enum Room<T> {
 struct Run<L: TimeLine> {
     from: Moment<L>,
     amount: u32,
-    /// What of `amount` was charged at exactly `from`, and may so be given back by name.
+    /// When the last charge that counts from this moment was made.
+    charged_at: Moment<L>,
+    /// What of `amount` that charge was, and may so be given back by name.
     refundable: u32,
 }
 
@@ -126,23 +128,30 @@ impl<L: TimeLine> SlidingWindow<L> {
         let place = self.runs.iter().rposition(|run| run.from <= from).map_or(0, |before| before + 1);
         match place.checked_sub(1).and_then(|before| self.runs.get_mut(before)).filter(|run| run.from == from) {
             Some(run) => {
+                // Another charge may count from the same moment by chance; only one of them keeps its name.
+                if run.charged_at != now {
+                    (run.charged_at, run.refundable) = (now, 0);
+                }
                 run.amount = run.amount.saturating_add(amount);
                 run.refundable = run.refundable.saturating_add(amount);
             }
-            None => self.runs.insert(place, Run { from, amount, refundable: amount }),
+            None => self.runs.insert(place, Run { from, amount, charged_at: now, refundable: amount }),
         }
         if self.runs.len() > MAX_RUNS {
             self.compact();
         }
     }
 
-    /// Gives back up to `amount` of what was charged from exactly `from` on, and says how much: less when part
-    /// of it was given back before, nothing when it has left or was merged.
-    pub fn refund(&mut self, from: Moment<L>, amount: u32) -> u32 {
+    /// Gives back up to `amount` of what was charged at exactly `charged_at` to count from `from` on, and says how much: less when
+    /// part of it was given back before, nothing when it has left or was merged.
+    pub fn refund(&mut self, charged_at: Moment<L>, from: Moment<L>, amount: u32) -> u32 {
         let Ok(place) = self.runs.binary_search_by(|run| run.from.cmp(&from)) else {
             return 0;
         };
         let run = self.runs.get_mut(place).expect("binary_search found this place");
+        if run.charged_at != charged_at {
+            return 0;
+        }
         let given_back = amount.min(run.refundable);
         run.refundable -= given_back;
         run.amount -= given_back;
@@ -183,9 +192,7 @@ impl<L: TimeLine> SlidingWindow<L> {
             for run in self.runs.drain(..) {
                 match merged.back_mut() {
                     Some(last) if last.from.as_nanos() / quantum == run.from.as_nanos() / quantum => {
-                        last.from = run.from;
-                        last.amount = last.amount.saturating_add(run.amount);
-                        last.refundable = run.refundable;
+                        *last = Run { amount: last.amount.saturating_add(run.amount), ..run };
                     }
                     _ => merged.push_back(run),
                 }
@@ -213,6 +220,10 @@ mod tests {
 
     fn charge(window: &mut Window, millis: u64, amount: u32) {
         window.charge(at(millis), at(millis), amount);
+    }
+
+    fn refund(window: &mut Window, millis: u64, amount: u32) -> u32 {
+        window.refund(at(millis), at(millis), amount)
     }
 
     #[test]
@@ -299,10 +310,10 @@ mod tests {
         let mut window = window(10, 60);
         charge(&mut window, 1000, 4);
         charge(&mut window, 2000, 3);
-        assert_eq!(window.refund(at(1500), 1), 0);
-        assert_eq!(window.refund(at(1000), 3), 3);
-        assert_eq!(window.refund(at(1000), 3), 1);
-        assert_eq!(window.refund(at(1000), 3), 0);
+        assert_eq!(refund(&mut window, 1500, 1), 0);
+        assert_eq!(refund(&mut window, 1000, 3), 3);
+        assert_eq!(refund(&mut window, 1000, 3), 1);
+        assert_eq!(refund(&mut window, 1000, 3), 0);
         assert_eq!(window.held(), 3);
     }
 
