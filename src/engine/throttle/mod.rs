@@ -339,7 +339,7 @@ impl<T> Throttle<T> {
             let waiter = self.queue.remove(request).expect("the first waiter waits");
             left = left.minus(waiter.cost);
             if waiter.retryable {
-                self.remembered.insert(&waiter, self.limiter.empty_at());
+                self.remembered.insert(&waiter, self.limiter.forgotten_at());
             }
             let Waiter { niceness, cost, arrival, arrived_at, .. } = waiter;
             let (release, released_at) = (sequence.release(), now.local);

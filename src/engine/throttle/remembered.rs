@@ -24,7 +24,7 @@ struct Granted {
     entry: u64,
 }
 
-/// Retryable requests that were granted, until the slots they took have left the window.
+/// Retryable requests that were granted, until the slots they took have left the window and a window has passed.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     granted: IndexMap<RequestId, Granted, FixedState>,

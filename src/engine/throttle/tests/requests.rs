@@ -92,3 +92,16 @@ fn no_more_granted_requests_are_remembered_than_the_bound() {
     let again = |request, reply| limited(again(request, reply), &[(count * 2, 10)]);
     owner.expect(&[(1, acquire(again(2, 7)), &[Refuse(7, Refusal::AlreadyGranted)]), (1, acquire(again(1, 8)), &[asks(1)])]);
 }
+
+#[test]
+fn a_granted_request_is_remembered_for_a_window_although_no_limit_counts_its_cost() {
+    let mut owner = Owner::new();
+    let per_minute = Limits::new([bare(100, 60).counting(crate::engine::rate::Dimension::Tokens)]).unwrap();
+    let free = |reply| Acquire { limits: per_minute.clone(), ..again(1, reply) };
+    owner.expect(&[
+        (0, acquire(free(1)), &[asks(1)]),
+        (0, charged(1), &[Release(1)]),
+        (59_999, acquire(free(2)), &[Refuse(2, Refusal::AlreadyGranted)]),
+        (60_000, acquire(free(3)), &[asks(1)]),
+    ]);
+}
