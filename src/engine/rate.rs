@@ -168,6 +168,12 @@ impl RateLimit {
         self.request_count
     }
 
+    /// Whether a request of this cost never fits, however empty the window is.
+    #[must_use]
+    pub fn is_exceeded_by(&self, cost: Cost) -> bool {
+        cost.along(self.dimension) > u64::from(self.request_count.get())
+    }
+
     /// The length of the rolling window.
     #[must_use]
     pub const fn window(&self) -> Duration {
@@ -234,6 +240,12 @@ impl Limits {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self == other
+    }
+
+    /// Whether all of `other` are among these; at once when they are one and the same list.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || other.iter().all(|limit| self.0.binary_search(limit).is_ok())
     }
 
     /// All limits of both.

@@ -30,7 +30,7 @@ async fn a_full_queue_refuses_the_next_and_takes_one_again_when_one_has_left() {
     let refused = throttler.acquire(&full).await.map(drop).unwrap_err();
     assert_eq!(refused, AcquireError::BoundReached { bound: "max_waiters_per_connection", max: 3 });
     assert_eq!(refused.to_string(), "max_waiters_per_connection is reached: 3");
-    soon(throttler.acquire(&connection("another", 1, HOUR))).await.unwrap();
+    drop(soon(throttler.acquire(&connection("another", 1, HOUR))).await.unwrap());
     waiting.shutdown().await;
     eventually("nobody waits", SECOND, || async { throttler.report().await.waiters == 0 }).await;
     wait_for(&mut waiting, &throttler, &full);
@@ -70,7 +70,7 @@ async fn acquires_in_flight_are_bounded_waiting_or_held() {
     let refused = throttler.acquire(&roomy).await.map(drop);
     assert_eq!(refused, Err(AcquireError::BoundReached { bound: "max_in_flight", max: 2 }));
     drop(held);
-    soon(throttler.acquire(&roomy)).await.unwrap();
+    drop(soon(throttler.acquire(&roomy)).await.unwrap());
     node.shutdown().await;
 }
 

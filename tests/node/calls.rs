@@ -75,7 +75,7 @@ async fn a_connection_at_its_limit_delays_no_other_and_holds_no_worker() {
     eventually("all wait", Duration::from_secs(5), || async { throttler.report().await.waiters == 500 }).await;
     for call in 0..100 {
         let other = connection(&format!("other {call}"), 1, SECOND);
-        soon(throttler.acquire(&other)).await.unwrap();
+        drop(soon(throttler.acquire(&other)).await.unwrap());
     }
     stuck.shutdown().await;
     eventually("all have left", Duration::from_secs(5), || async { throttler.report().await.waiters == 0 }).await;
@@ -93,7 +93,7 @@ async fn dropping_the_future_leaves_the_queue_and_costs_no_slot() {
         let impatient = tokio::time::timeout(Duration::from_millis(2), throttler.acquire(&connection)).await;
         assert!(impatient.is_err(), "the window is full");
     }
-    soon(throttler.acquire(&connection)).await.unwrap();
+    drop(soon(throttler.acquire(&connection)).await.unwrap());
     assert!(began.elapsed() < Duration::from_millis(600), "those who left took a slot: {:?}", began.elapsed());
     node.shutdown().await;
 }
@@ -121,7 +121,7 @@ async fn a_penalty_pauses_the_connection_for_everyone() {
     let began = Instant::now();
     throttler.penalize(&connection, Duration::from_millis(300)).await.unwrap();
     assert_eq!(throttler.try_throttle(&connection, || async {}).await.unwrap(), None);
-    soon(throttler.acquire(&connection)).await.unwrap();
+    drop(soon(throttler.acquire(&connection)).await.unwrap());
     assert!(began.elapsed() >= Duration::from_millis(299), "after {:?}", began.elapsed());
     for pause in [Duration::ZERO, Duration::from_secs(604_801)] {
         let refused = throttler.penalize(&connection, pause).await.unwrap_err();

@@ -17,7 +17,7 @@ async fn a_timeout_ends_the_wait_and_costs_no_slot() {
     drop(throttler.acquire(&connection).await.unwrap());
     let ended = throttler.request(&connection).timeout(Duration::from_millis(100)).acquire().await.map(drop);
     assert!(matches!(ended, Err(AcquireError::DeadlineExceeded { waited }) if waited >= Duration::from_millis(100)), "{ended:?}");
-    soon(throttler.acquire(&connection)).await.unwrap();
+    drop(soon(throttler.acquire(&connection)).await.unwrap());
     assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
     node.shutdown().await;
 }
@@ -30,7 +30,7 @@ async fn a_deadline_in_the_past_is_refused_with_how_long_ago_it_was() {
     let refused = throttler.request(&connection).deadline(past).acquire().await.map(drop);
     assert!(matches!(refused, Err(AcquireError::Invalid(InvalidInput::DeadlineInThePast { .. }))), "{refused:?}");
     let future = Instant::now() + SECOND;
-    soon(throttler.request(&connection).deadline(future).acquire()).await.unwrap();
+    drop(soon(throttler.request(&connection).deadline(future).acquire()).await.unwrap());
     node.shutdown().await;
 }
 
@@ -57,7 +57,7 @@ async fn a_cost_outside_the_limit_is_refused_with_both() {
     let over = throttler.request(&connection).cost(4).acquire().await.unwrap_err();
     assert_eq!(over, AcquireError::CostOverLimit { cost: Cost::of(4), limit: bare_limit(3, SECOND) });
     assert_eq!(over.to_string(), "cost of 4 units and 0 tokens is over the limit of 3 per 1s");
-    soon(throttler.request(&connection).cost(3).acquire()).await.unwrap();
+    drop(soon(throttler.request(&connection).cost(3).acquire()).await.unwrap());
     node.shutdown().await;
 }
 
@@ -66,7 +66,7 @@ async fn niceness_at_both_ends_is_served() {
     let node = node().await;
     let (throttler, connection) = (node.throttler(), connection("ends", 2, SECOND));
     for niceness in [0, u32::MAX] {
-        soon(throttler.request(&connection).niceness(Niceness::new(niceness)).acquire()).await.unwrap();
+        drop(soon(throttler.request(&connection).niceness(Niceness::new(niceness)).acquire()).await.unwrap());
     }
     node.shutdown().await;
 }

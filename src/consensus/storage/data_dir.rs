@@ -13,7 +13,6 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::error::StorageError;
@@ -34,7 +33,7 @@ pub(crate) struct ClusterId(pub u128);
 pub(crate) struct Identity {
     /// The node, 64 random bits drawn when the directory was first used.
     pub node: u64,
-    /// The cluster: drawn at the same moment, replaced when the node joins another.
+    /// The cluster, drawn at the same moment.
     pub cluster: ClusterId,
 }
 
@@ -42,7 +41,7 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    identity: Mutex<Identity>,
+    identity: Identity,
     /// The lock ends with the file handle, also when the process is killed.
     _lock: File,
 }
@@ -85,7 +84,7 @@ impl DataDir {
                 identity
             }
         };
-        Ok(Self { path, identity: Mutex::new(identity), _lock: lock })
+        Ok(Self { path, identity, _lock: lock })
     }
 
     /// Where the directory is.
@@ -94,21 +93,8 @@ impl DataDir {
     }
 
     /// Whose data it holds.
-    pub(crate) fn identity(&self) -> Identity {
-        *self.identity.lock()
-    }
-
-    /// Notes, durably, that the node now belongs to another cluster: it joined one, or one was
-    /// formed anew from what is left.
-    ///
-    /// # Errors
-    /// When the disk refuses; the node then belongs to the cluster it belonged to.
-    pub(crate) fn adopt_cluster(&self, cluster: ClusterId) -> Result<(), StorageError> {
-        let mut current = self.identity.lock();
-        let identity = Identity { cluster, ..*current };
-        write_identity(&self.path, identity)?;
-        *current = identity;
-        Ok(())
+    pub(crate) const fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Replaces the content of a small file, durably.

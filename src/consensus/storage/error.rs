@@ -35,7 +35,7 @@ pub enum StorageError {
     /// The directory is empty although a certain node was expected in it.
     ///
     /// An id must never come back with an empty log, so none is created.
-    #[error("the data directory {} is empty, node {expected} was expected in it", path.display())]
+    #[error("the data directory {} is empty, node {expected:016x} was expected in it", path.display())]
     NoIdentity {
         /// The data directory.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum StorageError {
         expected: u64,
     },
     /// The directory belongs to another node.
-    #[error("the data directory {} belongs to node {found}, not to node {expected}", path.display())]
+    #[error("the data directory {} belongs to node {found:016x}, not to node {expected:016x}", path.display())]
     OtherNode {
         /// The data directory.
         path: PathBuf,

@@ -26,8 +26,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
-pub(crate) use data_dir::ClusterId;
 pub(crate) use data_dir::DataDir;
 #[cfg(test)]
 pub(crate) use error::LogDamage;

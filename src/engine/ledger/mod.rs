@@ -31,7 +31,7 @@ struct Account {
     limiter: Limiter,
     /// Who charged last, and since when without another in between: who may return what.
     charger: Option<(Incarnation, LedgerTime)>,
-    /// Where the account stands in the order of expiry: at, or before, the time when it is empty.
+    /// Where the account stands in the order of expiry: at, or before, the time when it can be forgotten.
     listed_at: LedgerTime,
 }
 
@@ -144,15 +144,15 @@ impl Ledger {
         };
         // A place in the order of expiry is only ever too early, and corrected when it comes up: a busy
         // connection moves once a window, not once a charge.
-        if account.listed_at <= stamp || account.limiter.empty_at() < account.listed_at {
+        if account.listed_at <= stamp || account.limiter.forgotten_at() < account.listed_at {
             self.expiries.remove(&(account.listed_at, proposal.key.clone()));
-            account.listed_at = account.limiter.empty_at().max(stamp);
+            account.listed_at = account.limiter.forgotten_at().max(stamp);
             self.expiries.insert((account.listed_at, proposal.key.clone()));
         }
         verdict
     }
 
-    /// Forgets connections whose window is empty, in order of expiry.
+    /// Forgets connections whose windows are empty and whose limits have lapsed, in order of expiry.
     fn prune(&mut self) {
         for _ in 0..MAX_PRUNED_PER_ENTRY {
             let Some((at, key)) = self.expiries.pop_first() else {
@@ -165,12 +165,12 @@ impl Ledger {
             let Some(account) = self.accounts.get_mut(&key) else {
                 continue;
             };
-            let empty_at = account.limiter.empty_at();
-            if empty_at <= self.now {
+            let forgotten_at = account.limiter.forgotten_at();
+            if forgotten_at <= self.now {
                 self.accounts.remove(&key);
             } else {
-                account.listed_at = empty_at;
-                self.expiries.insert((empty_at, key));
+                account.listed_at = forgotten_at;
+                self.expiries.insert((forgotten_at, key));
             }
         }
     }

@@ -90,6 +90,11 @@ impl Limiter {
         longest.map_or_else(|| SlidingWindow::new(count, span), |rule| rule.window.resized(count, span))
     }
 
+    /// The limits that were stated within their own last window.
+    pub fn in_force(&self, now: LedgerTime) -> impl Iterator<Item = RateLimit> + '_ {
+        self.rules.iter().filter(move |rule| rule.lapses_at() > now).map(|rule| rule.limit)
+    }
+
     /// The limits that hold, those that were stated longest ago among them.
     pub fn limits(&self) -> impl Iterator<Item = RateLimit> + '_ {
         self.rules.iter().map(|rule| rule.limit)
@@ -104,7 +109,7 @@ impl Limiter {
     /// A limit that `cost` alone exceeds, if there is one: such a request can't be granted while it holds.
     #[must_use]
     pub fn exceeded_by(&self, cost: Cost) -> Option<RateLimit> {
-        self.limits().find(|limit| cost.along(limit.dimension()) > u64::from(limit.request_count().get()))
+        self.limits().find(|limit| limit.is_exceeded_by(cost))
     }
 
     /// The most that may be charged at `now`, in every dimension; nothing while paused.
@@ -135,8 +140,9 @@ impl Limiter {
     /// A moment before which a request for `cost`, with `ahead` in front of it, can't be charged; `None` when it never can.
     #[must_use]
     pub fn earliest(&self, now: LedgerTime, ahead: Cost, cost: Cost) -> Option<LedgerTime> {
-        self.rules.iter().try_fold(now.max(self.paused_until), |latest, rule| {
-            rule.window.earliest(now, rule.amount(ahead), rule.amount(cost)).map(|at| latest.max(at))
+        let start = now.max(self.paused_until);
+        self.rules.iter().try_fold(start, |latest, rule| {
+            rule.window.earliest(start, rule.amount(ahead), rule.amount(cost)).map(|at| latest.max(at))
         })
     }
 
@@ -152,7 +158,7 @@ impl Limiter {
     pub fn refund(&mut self, charge: Charge, cost: Cost) -> Cost {
         self.rules.iter_mut().fold(Cost::ZERO, |total, rule| {
             let amount = rule.counted(cost);
-            let given_back = rule.window.refund(charge.counted_from(), amount);
+            let given_back = rule.window.refund(charge.stamp, charge.counted_from(), amount);
             let dimension = rule.limit.dimension();
             total.with(dimension, total.along(dimension).max(u64::from(given_back)))
         })
@@ -163,7 +169,13 @@ impl Limiter {
         self.paused_until = self.paused_until.max(until);
     }
 
-    /// When the limiter has nothing to remember any more.
+    /// When the limiter has nothing to remember any more: no charge counts, no pause holds, and every rule has lapsed.
+    #[must_use]
+    pub fn forgotten_at(&self) -> LedgerTime {
+        self.rules.iter().map(Rule::lapses_at).fold(self.empty_at(), LedgerTime::max)
+    }
+
+    /// When no charge counts any more and no pause holds.
     #[must_use]
     pub fn empty_at(&self) -> LedgerTime {
         self.rules.iter().map(|rule| rule.window.empty_at()).fold(self.paused_until, LedgerTime::max)

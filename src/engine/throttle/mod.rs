@@ -26,7 +26,7 @@ use crate::engine::grant::{Charge, Grant, RequestId, Sequence};
 use crate::engine::ledger::{Action, Ask, Return, Verdict};
 use crate::engine::limiter::{Limiter, Room};
 use crate::engine::queue::{Queue, Waiter};
-use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::rate::{Cost, Limits, Niceness, RateLimit};
 use crate::engine::time::{LedgerTime, Timestamp};
 
 /// The most waiters that one ask is for.
@@ -41,6 +41,16 @@ struct InFlight {
     proposed_at: Timestamp,
     /// `None` when only slots go back.
     asked: Option<(Limits, Duration)>,
+}
+
+/// Slots that the ledger has charged and nobody holds yet.
+#[derive(Debug)]
+struct Slots {
+    proposed_at: Timestamp,
+    charge: Charge,
+    cost: Cost,
+    /// Under which they were charged.
+    limits: Limits,
 }
 
 /// A connection: its waiters, a mirror of its limiter, and the one proposal in flight.
@@ -114,9 +124,16 @@ impl<T> Throttle<T> {
         if self.queue.len() >= bounds.max_waiters {
             return Err(Refusal::QueueFull { max_waiters: bounds.max_waiters });
         }
+        // A request that contradicts itself states no limit to anybody else.
+        if let Some(&limit) = acquire.limits.iter().find(|limit| limit.is_exceeded_by(acquire.cost)) {
+            return Err(Refusal::CostOverLimit { cost: acquire.cost, limit });
+        }
         let differs = !self.limiter.is_exactly(&acquire.limits);
-        if differs && bounds.strict_limits && self.limiter.limits().next().is_some() && self.limiter.empty_at() > now.ledger {
-            return Err(Refusal::LimitsDiffer { in_force: self.limiter.limits().collect() });
+        if differs && bounds.strict_limits {
+            let in_force: Vec<RateLimit> = self.limiter.in_force(now.ledger).collect();
+            if !in_force.is_empty() && !in_force.iter().eq(&acquire.limits) {
+                return Err(Refusal::LimitsDiffer { in_force });
+            }
         }
         let too_many = |until: LedgerTime| Refusal::TooManyLimits { retry_after: until.saturating_since(now.ledger) };
         self.limiter.state(&acquire.limits, now.ledger).map_err(too_many)?;
@@ -193,6 +210,7 @@ impl<T> Throttle<T> {
     /// Lets waiters go whose time is over, and says what to propose now, if anything. `slowest` is the slowest delivery seen lately.
     pub fn poll(&mut self, now: Now, slowest: Duration, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) -> Option<Action> {
         self.expire(now, effects);
+        self.remembered.prune(now.ledger);
         if self.settles_at.is_some_and(|at| at <= now.local) {
             self.settles_at = None;
             self.queue.renumber(sequence);
@@ -203,6 +221,10 @@ impl<T> Throttle<T> {
         let returns = std::mem::take(&mut self.returns);
         for given_back in &returns {
             self.limiter.refund(given_back.charge, given_back.cost);
+        }
+        if !returns.is_empty() {
+            // What the ledger said was said without them.
+            self.not_before = LedgerTime::ZERO;
         }
         if self.queue.first().is_some_and(|first| self.limiter.exceeded_by(first.cost).is_some()) {
             self.refuse_those_who_never_fit(effects);
@@ -288,7 +310,8 @@ impl<T> Throttle<T> {
                 if self.limiter.state(&limits, *stamp).is_ok() {
                     self.limiter.charge(charge, *cost);
                 }
-                self.assign(now, in_flight.proposed_at, charge, *cost, sequence, effects);
+                let slots = Slots { proposed_at: in_flight.proposed_at, charge, cost: *cost, limits };
+                self.assign(now, &slots, sequence, effects);
             }
             (Verdict::NotBefore { at, .. }, _) => self.not_before = *at,
             (Verdict::Moved { .. }, _) => {
@@ -300,24 +323,18 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// Hands charged slots to the waiters in front; what the first one can't use goes back.
-    fn assign(
-        &mut self,
-        now: Now,
-        proposed_at: Timestamp,
-        charge: Charge,
-        cost: Cost,
-        sequence: &mut Sequence,
-        effects: &mut Vec<Effect<T>>,
-    ) {
-        let mut left = cost;
+    /// Hands charged slots to the waiters in front; what the first one can't use goes back. One whose limits the ledger did not hear of
+    /// when it charged them can't use them: its own limit might be broken.
+    fn assign(&mut self, now: Now, slots: &Slots, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) {
+        let &Slots { proposed_at, charge, cost: mut left, ref limits } = slots;
         let guard = self.limiter.guard();
         let age = now.local.saturating_since(proposed_at);
         if charge.delivery.is_zero() || age <= charge.delivery {
-            while let Some(waiter) = self.queue.pop_first_if(|first| first.cost.fits_in(left)) {
+            let fits = |first: &Waiter<T>, left: Cost| first.cost.fits_in(left) && limits.covers(&first.limits);
+            while let Some(waiter) = self.queue.pop_first_if(|first| fits(first, left)) {
                 left = left.minus(waiter.cost);
                 if waiter.retryable {
-                    self.remembered.insert(&waiter, self.limiter.empty_at());
+                    self.remembered.insert(&waiter, self.limiter.forgotten_at());
                 }
                 let Waiter { request, niceness, cost, arrival, arrived_at, reply, .. } = waiter;
                 let (release, released_at) = (sequence.release(), now.local);
@@ -352,7 +369,8 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// When to call [`Throttle::poll`] again, if nothing else happens before.
+    /// When to call [`Throttle::poll`] again, if nothing else happens before. `None` when there is nothing to wake for: an answer is
+    /// under way, or the connection is idle.
     #[must_use]
     pub fn next_wake(&self, now: Now) -> Option<Timestamp> {
         let slots = match (self.queue.first(), &self.in_flight, self.settles_at) {
@@ -365,7 +383,11 @@ impl<T> Throttle<T> {
                 };
                 Some(now.local_time_of(ready.max(self.not_before)))
             }
-            (None, None, None) => Some(now.local_time_of(self.limiter.empty_at())),
+            (None, None, None) => {
+                // Once more, when all can be forgotten; never at once, or an idle connection would wake for ever.
+                let idle_at = self.limiter.empty_at().max(self.remembered.forgets_at());
+                (idle_at > now.ledger).then(|| now.local_time_of(idle_at))
+            }
         };
         [slots, self.queue.next_expiry()].into_iter().flatten().min()
     }

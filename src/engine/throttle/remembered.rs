@@ -24,7 +24,7 @@ struct Granted {
     entry: u64,
 }
 
-/// Retryable requests that were granted, until the slots they took have left the window.
+/// Retryable requests that were granted, until the slots they took have left the window and a window has passed.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
     granted: IndexMap<RequestId, Granted, FixedState>,
@@ -63,6 +63,12 @@ impl Remembered {
         while self.order.front().is_some_and(|&(until, ..)| until <= now) {
             self.forget_oldest();
         }
+    }
+
+    /// When the next prune forgets something, and mostly everything; the origin when nothing is remembered.
+    pub(super) fn forgets_at(&self) -> LedgerTime {
+        let ends = [self.order.front(), self.order.back()];
+        ends.into_iter().flatten().map(|&(until, ..)| until).max().unwrap_or(LedgerTime::ZERO)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::consensus::storage::{ClusterId, DataDir, StorageError};
+use crate::consensus::storage::{DataDir, StorageError};
 
 fn home() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
@@ -104,18 +104,6 @@ fn an_unknown_format_version_is_refused_by_number() {
     fs::write(&path, newer).expect("written");
     let refused = DataDir::open(home.path(), None).expect_err("newer");
     assert!(matches!(refused, StorageError::UnknownVersion { found: 9, known: 1, .. }));
-}
-
-#[test]
-fn an_adopted_cluster_is_kept() {
-    let home = home();
-    let directory = DataDir::open(home.path(), None).expect("created");
-    let before = directory.identity();
-    directory.adopt_cluster(ClusterId(42)).expect("written");
-    assert_eq!(directory.identity().cluster, ClusterId(42));
-    drop(directory);
-    let after = DataDir::open(home.path(), Some(before.node)).expect("opened").identity();
-    assert_eq!((after.node, after.cluster), (before.node, ClusterId(42)));
 }
 
 #[test]

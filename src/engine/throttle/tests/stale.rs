@@ -1,0 +1,93 @@
+//! Grants and verdicts that come too late.
+
+use super::*;
+
+/// The limit of 2 in 10 s with its margins: 100 ms to deliver, 55 ms for the way to the platform.
+fn margins(acquire: Acquire<u32>) -> Acquire<u32> {
+    let limit = RateLimit::new(2, Duration::from_secs(10)).unwrap();
+    assert_eq!((limit.delivery_bound(), limit.guard()), (ms(100), ms(55)));
+    Acquire { limits: Limits::new([limit]).unwrap(), ..acquire }
+}
+
+#[test]
+fn a_stale_grant_puts_its_waiter_back_at_its_old_place_and_returns_the_slot() {
+    let mut owner = Owner::new();
+    owner.expect(&[
+        (0, acquire(margins(wait(1))), &[asks(1)]),
+        (1, acquire(margins(wait(2))), &[]),
+        (2, acquire(margins(wait(3))), &[]),
+        (3, charged(1), &[Release(1), asks(1)]),
+        (80, charged(1), &[Release(2)]),
+        // Its grant is 130 ms old: 1 comes back in front of 3, and its slot is asked for anew.
+        (130, In::Stale(1), &[Returns(1), asks(1)]),
+        (131, charged(1), &[Release(1)]),
+        (131, In::Wake, &[]),
+    ]);
+    assert_eq!(owner.throttle.queue().first().unwrap().request, RequestId::new(3));
+    assert!(owner.grants[&1].arrival < owner.grants[&2].arrival);
+}
+
+#[test]
+fn a_grant_is_stale_from_the_first_nanosecond_over_its_delivery_bound() {
+    let mut owner = Owner::new();
+    owner.expect(&[(7, acquire(margins(wait(1))), &[asks(1)]), (9, charged(1), &[Release(1)])]);
+    let grant = owner.grants[&1];
+    assert_eq!((grant.proposed_at, grant.released_at), (local(7), local(9)));
+    assert!(!grant.is_stale(local(107)));
+    assert!(grant.is_stale(local(107) + Duration::from_nanos(1)));
+}
+
+#[test]
+fn a_grant_without_a_delivery_bound_is_never_stale() {
+    assert!(!full().grants[&91].is_stale(local(1_000_000)));
+}
+
+#[test]
+fn a_verdict_later_than_the_delivery_bound_releases_nothing_returns_everything_and_widens_the_next_bound() {
+    let mut owner = Owner::new();
+    let mut slowest = SlowestDelivery::default();
+    owner.expect(&[(0, acquire(margins(wait(1))), &[asks(1)]), (1, acquire(margins(wait(2))), &[])]);
+    slowest.observe(local(101), ms(101));
+    owner.slowest = slowest.get(local(101));
+    owner.expect(&[(101, charged(1), &[Returns(1), asks(2)])]);
+    assert_eq!(owner.asked.as_ref().unwrap().delivery, ms(404));
+    owner.expect(&[(101 + 404, charged(2), &[Release(1), Release(2)])]);
+}
+
+#[test]
+fn a_verdict_exactly_at_the_delivery_bound_still_releases() {
+    let mut owner = Owner::new();
+    owner.expect(&[(0, acquire(margins(wait(1))), &[asks(1)]), (100, charged(1), &[Release(1)])]);
+}
+
+#[test]
+fn a_stale_try_is_told_not_now() {
+    let mut owner = Owner::new();
+    owner.expect(&[
+        (0, acquire(margins(tries(1))), &[asks(1)]),
+        (1, charged(1), &[Release(1)]),
+        (120, In::Stale(1), &[Refuse(1, not_now(0)), Returns(1)]),
+    ]);
+}
+
+#[test]
+fn a_stale_request_that_was_sent_again_meanwhile_waits_once() {
+    let mut owner = Owner::new();
+    let once = |reply| Acquire { retryable: false, reply, ..margins(wait(1)) };
+    owner.expect(&[
+        (0, acquire(once(1)), &[asks(1)]),
+        (1, charged(1), &[Release(1)]),
+        (2, In::Pause(60_000), &[]),
+        (3, acquire(once(2)), &[]),
+        (120, In::Stale(1), &[Refuse(2, Refusal::Superseded), Returns(1)]),
+    ]);
+    assert_eq!(owner.throttle.queue().len(), 1);
+}
+
+#[test]
+fn a_verdict_that_nobody_waits_for_changes_nothing() {
+    let mut owner = full();
+    let before = owner.throttle.limiter().clone();
+    owner.expect(&[(5, charged(2), &[]), (6, In::Moved, &[])]);
+    assert_eq!(*owner.throttle.limiter(), before);
+}
