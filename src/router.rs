@@ -7,12 +7,11 @@
 //! Must not: decide who is served.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ractor::ActorRef;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
 use crate::consensus::proposer::{Inbox, Proposer};
@@ -23,7 +22,7 @@ use crate::engine::rate::{Cost, Limits, Niceness};
 use crate::engine::ring::Ring;
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::engine::time::Timestamp;
-use crate::owner::{Message, Outcome, OwnersHandle, Reply};
+use crate::owner::{Admission, Message, Outcome, OwnersHandle, Reply, Ticket};
 
 /// How long a try waits for an owner before it counts as out of reach.
 const TRY_REACHES_WITHIN: Duration = Duration::from_secs(1);
@@ -93,20 +92,7 @@ pub(crate) struct Router {
     proposer: Proposer,
     stopped: Stopped,
     clock: Clock,
-    in_flight: Arc<AtomicUsize>,
-    max_in_flight: usize,
-}
-
-/// A place among the acquires in flight, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    in_flight: Arc<AtomicUsize>,
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
+    admission: Admission,
 }
 
 /// A slot, and what its holder takes up.
@@ -124,14 +110,26 @@ pub(crate) struct Routed {
 struct Place<'a> {
     request: &'a Request,
     shard: ActorRef<Message>,
-    is_waiting: bool,
+    answer: oneshot::Receiver<Outcome>,
+    /// While it waits. What its caller gets, or what the owner gives back when it has read that nobody waits any more.
+    ticket: Option<Ticket>,
+}
+
+impl Place<'_> {
+    /// The owner's answer, and the ticket; `None` for the answer when the owner is gone.
+    async fn outcome(mut self) -> (Option<Outcome>, Option<Ticket>) {
+        let outcome = (&mut self.answer).await.ok();
+        (outcome, self.ticket.take())
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.is_waiting {
+        if let Some(ticket) = self.ticket.take() {
+            // By this the owner tells this waiter from a retry that has taken its place.
+            self.answer.close();
             // An owner that is gone has no queue to leave.
-            drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id)));
+            drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id, ticket)));
         }
     }
 }
@@ -146,7 +144,7 @@ impl Router {
         clock: Clock,
         max_in_flight: usize,
     ) -> Self {
-        Self { owners, ring, proposer, stopped, clock, in_flight: Arc::default(), max_in_flight }
+        Self { owners, ring, proposer, stopped, clock, admission: Admission::new(max_in_flight) }
     }
 
     /// The clock by which patience and grants are judged.
@@ -170,27 +168,26 @@ impl Router {
             Patience::Never => Some(began_at + TRY_REACHES_WITHIN),
             Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
         };
-        let mut stopped = self.stopped.clone();
-        let answer = tokio::select! {
-            answer = self.attempt(request, began_at) => answer,
+        let (grant, ticket) = tokio::select! {
+            biased;
+            // Why the node has stopped says more than that its owners have ended.
+            error = self.has_stopped() => Err(error),
+            answer = self.attempt(request, began_at, ticket) => answer,
             // The owner ends its waiters itself; this is for an owner that can't.
             () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
-            reason = stopped.wait_for(Option::is_some) => {
-                let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned));
-                Err(RouteError::Stopped { reason: reason.unwrap_or_else(|| "it was shut down".to_owned()) })
-            }
-        };
-        let waited = self.clock.now().saturating_since(began_at);
-        answer.map(|grant| Routed { grant, ticket, waited })
+        }?;
+        Ok(Routed { grant, ticket, waited: self.clock.now().saturating_since(began_at) })
     }
 
     fn admit(&self) -> Result<Ticket, RouteError> {
-        let ticket = Ticket { in_flight: Arc::clone(&self.in_flight) };
-        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        if before >= self.max_in_flight {
-            return Err(RouteError::TooManyInFlight { max_in_flight: self.max_in_flight });
-        }
-        Ok(ticket)
+        self.admission.admit().map_err(|max_in_flight| RouteError::TooManyInFlight { max_in_flight })
+    }
+
+    /// Returns when the node has stopped, and says why. Cancel-safe.
+    async fn has_stopped(&self) -> RouteError {
+        let mut stopped = self.stopped.clone();
+        let reason = stopped.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        lost(reason.as_deref().unwrap_or("it was shut down"))
     }
 
     async fn sleep_until(&self, ends_at: Option<Timestamp>) {
@@ -209,26 +206,40 @@ impl Router {
     }
 
     /// Asks the owner, whoever it is, until one has answered.
-    async fn attempt(&self, request: &Request, began_at: Timestamp) -> Result<Grant, RouteError> {
+    async fn attempt(&self, request: &Request, began_at: Timestamp, mut ticket: Ticket) -> Result<(Grant, Ticket), RouteError> {
         let mut owners = self.owners.clone();
         let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
         let mut stale: Option<Grant> = None;
+        // At its first owner the order of arrival rules alone.
+        let mut waited = Duration::ZERO;
         loop {
             let (reply, answer) = Reply::channel();
-            let acquire = self.to_acquire(request, began_at, reply);
+            let acquire = Acquire {
+                request: request.id,
+                retryable: request.retryable,
+                niceness: request.niceness,
+                cost: request.cost,
+                limits: request.limits.clone(),
+                waited,
+                patience: request.patience,
+                reply,
+            };
             let message = match stale.take() {
                 Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
                 None => Message::Acquire(request.key.clone(), acquire),
             };
-            let mut place = Place { request, shard: shard.clone(), is_waiting: true };
-            let outcome = if shard.cast(message).is_ok() { answer.await.ok() } else { None };
-            place.is_waiting = false;
+            // A message that can't be sent is dropped, and its reply with it.
+            drop(shard.cast(message));
+            let place = Place { request, shard: shard.clone(), answer, ticket: Some(ticket) };
+            let (outcome, kept) = place.outcome().await;
+            ticket = kept.ok_or_else(|| lost("its ticket was given back"))?;
+            waited = self.clock.now().saturating_since(began_at);
             match outcome {
                 Some(Outcome::Granted(offer)) => {
                     let grant = offer.take().ok_or_else(|| lost("its slot was taken by another"))?;
                     if !grant.is_stale(self.clock.now()) {
-                        return Ok(grant);
+                        return Ok((grant, ticket));
                     }
                     tracing::debug!(key = %request.key, release = grant.release.get(), "a grant came too late; queueing again");
                     stale = Some(grant);
@@ -242,19 +253,6 @@ impl Router {
                     shard = owners.successor(shard_id, &shard).await.ok_or_else(|| lost("its owners have ended"))?;
                 }
             }
-        }
-    }
-
-    fn to_acquire(&self, request: &Request, began_at: Timestamp, reply: Reply) -> Acquire<Reply> {
-        Acquire {
-            request: request.id,
-            retryable: request.retryable,
-            niceness: request.niceness,
-            cost: request.cost,
-            limits: request.limits.clone(),
-            waited: self.clock.now().saturating_since(began_at),
-            patience: request.patience,
-            reply,
         }
     }
 
@@ -273,22 +271,26 @@ impl Router {
     /// Lets nothing through for this connection, from now on for `pause`, for every worker.
     ///
     /// # Errors
-    /// [`RouteError::Stopped`].
+    /// [`RouteError::TooManyInFlight`], [`RouteError::Stopped`].
     pub(crate) async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
-        let mut stopped = self.stopped.clone();
+        let ticket = Arc::new(self.admit()?);
         tokio::select! {
-            answer = self.attempt_pause(key, pause) => answer,
-            _ = stopped.wait_for(Option::is_some) => Err(lost("it was shut down")),
+            biased;
+            error = self.has_stopped() => Err(error),
+            answer = self.attempt_pause(key, pause, &ticket) => answer,
         }
     }
 
-    async fn attempt_pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
+    async fn attempt_pause(&self, key: &ConnectionKey, pause: Duration, ticket: &Arc<Ticket>) -> Result<(), RouteError> {
         loop {
             let (_, shard) = self.owner_of(key).await?;
             let epoch = self.ring.borrow().epoch();
             let proposal = Proposal { epoch, key: key.clone(), action: Action::Pause { pause } };
             let (answered, mut answer) = tokio::sync::mpsc::channel(1);
+            // The proposal stands when its caller is gone, and counts until it is answered.
+            let ticket = Arc::clone(ticket);
             let inbox: Inbox = Arc::new(move |settled| {
+                let _in_flight = &ticket;
                 if let Some(settled) = settled.into_iter().next() {
                     // Whoever asked may be gone; the pause holds all the same.
                     drop(answered.try_send(settled.verdict));

@@ -14,6 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::admission::Ticket;
 use super::offer::{Offer, Outcome, Reply};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
@@ -34,8 +35,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(20);
 pub(crate) enum Message {
     /// Queue this, or refuse it.
     Acquire(ConnectionKey, Acquire<Reply>),
-    /// Its caller is gone.
-    Cancel(ConnectionKey, RequestId),
+    /// Its caller is gone. The ticket is given back when that has been read.
+    Cancel(ConnectionKey, RequestId, Ticket),
     /// A slot came too late to be started; its waiter comes back.
     Requeue(ConnectionKey, Grant, Acquire<Reply>),
     /// A slot was never started.
@@ -145,7 +146,7 @@ impl Actor for Shard {
         let now = state.now();
         match message {
             Message::Acquire(key, acquire) => state.acquire(now, &key, acquire),
-            Message::Cancel(key, request) => state.with(now, &key, |throttle, _, _| drop(throttle.cancel(request))),
+            Message::Cancel(key, request, _ticket) => state.cancel(now, &key, request),
             Message::Requeue(key, grant, acquire) => state.requeue(now, &key, &grant, acquire),
             Message::GiveBack(key, request, grant) => {
                 state.with(now, &key, |throttle, _, _| throttle.give_back(request, &grant));
@@ -155,7 +156,6 @@ impl Actor for Shard {
             Message::Wake => state.wake(now),
             Message::Report(reply) => drop(reply.send(state.report())),
         }
-        state.arguments.numbers.store(state.sequence.last(), Ordering::Release);
         Ok(())
     }
 }
@@ -173,6 +173,15 @@ impl State {
         let config = &self.arguments.shared.config;
         let bounds = Bounds { max_waiters: config.max_waiters_per_connection, strict_limits: config.strict_limits };
         self.with(now, key, |throttle, sequence, effects| throttle.acquire(now, acquire, bounds, sequence, effects));
+    }
+
+    /// Takes a waiter out of the queue, unless a retry has taken its place: that one is waited for.
+    fn cancel(&mut self, now: Now, key: &ConnectionKey, request: RequestId) {
+        self.with(now, key, |throttle, _, _| {
+            if throttle.queue().get(request).is_some_and(|waiter| waiter.reply.is_abandoned()) {
+                drop(throttle.cancel(request));
+            }
+        });
     }
 
     fn requeue(&mut self, now: Now, key: &ConnectionKey, grant: &Grant, acquire: Acquire<Reply>) {
@@ -226,7 +235,10 @@ impl State {
     }
 
     fn wake(&mut self, now: Now) {
-        self.timer = None;
+        if let Some((_, timer)) = self.timer.take() {
+            // It is not always this one that has rung.
+            timer.abort();
+        }
         while let Some((at, key)) = self.wakes.pop_first() {
             if at > now.local {
                 self.wakes.insert((at, key));
@@ -264,6 +276,8 @@ impl State {
     }
 
     fn perform(&mut self, key: &ConnectionKey) {
+        // Before anybody hears of a number, so that no successor draws it again.
+        self.arguments.numbers.store(self.sequence.last(), Ordering::Release);
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Release { reply, request, grant } => {

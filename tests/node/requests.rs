@@ -1,5 +1,7 @@
 //! What a caller says of one request: patience, cost, id, limits.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use turnstile::{AcquireError, Connection, Cost, InvalidInput, Niceness, Node, NodeConfig, RateLimit, RequestId};
@@ -100,6 +102,44 @@ async fn a_retry_takes_the_place_of_the_one_that_waits() {
     let second = soon(throttler.request(&connection).request_id(id).acquire()).await;
     assert!(second.is_ok(), "{second:?}");
     assert_eq!(soon(first).await.unwrap(), Err(AcquireError::Superseded));
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_take_its_retry_with_it() {
+    let node = node().await;
+    let throttler = node.throttler();
+    let connection = connection("retry", 1, Duration::from_millis(400));
+    drop(throttler.acquire(&connection).await.unwrap());
+    let call = || Box::pin(throttler.request(&connection).request_id(RequestId::new(9)).acquire());
+    let (mut first, mut second) = (call(), call());
+    let mut nobody = Context::from_waker(Waker::noop());
+    for call in [&mut first, &mut second] {
+        assert!(pin!(call).poll(&mut nobody).is_pending());
+        assert_eq!(throttler.report().await.waiters, 1);
+    }
+    // It has been told that it was superseded, and does not listen.
+    drop(first);
+    drop(soon(second).await.unwrap());
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_retry_waits_as_long_as_it_says_itself() {
+    let node = node().await;
+    let throttler = node.throttler();
+    let connection = connection("patience", 1, Duration::from_millis(600));
+    drop(throttler.acquire(&connection).await.unwrap());
+    let call = || throttler.request(&connection).request_id(RequestId::new(10));
+    let short = || call().timeout(Duration::from_millis(100));
+    let (first, second) = tokio::join!(short().acquire(), call().acquire());
+    assert_eq!(first.map(drop), Err(AcquireError::Superseded));
+    drop(second.unwrap());
+    let other = || throttler.request(&connection).request_id(RequestId::new(11));
+    let (first, second) = tokio::join!(other().acquire(), other().try_acquire());
+    assert_eq!(first.map(drop), Err(AcquireError::Superseded));
+    assert!(second.unwrap().is_none(), "it only tries");
+    assert_eq!(throttler.report().await.waiters, 0);
     node.shutdown().await;
 }
 
