@@ -97,7 +97,7 @@ impl<T> Throttle<T> {
         sequence: &mut Sequence,
         effects: &mut Vec<Effect<T>>,
     ) {
-        if let Some(waiter) = self.queue.get(acquire.request) {
+        if let Some(waiter) = acquire.retryable.then(|| self.queue.get(acquire.request)).flatten() {
             if !acquire.is_retry_of(waiter) {
                 effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::RequestIdReused });
             } else if let Some(reply) = self.queue.replace_reply(acquire.request, acquire.reply) {
