@@ -20,7 +20,7 @@ pub enum Storage {
 pub struct NodeConfig {
     /// Where the log is kept.
     pub storage: Storage,
-    /// The node that `storage` must belong to, if that matters; any by default.
+    /// The node that the directory must belong to, if that matters, or the id of a node in memory; any by default.
     pub expected_node: Option<NodeId>,
     /// How many owning actors share the node's connections; one for each core by default, at most 8.
     pub shards: NonZeroU16,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ractor::ActorRef;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
 use crate::consensus::proposer::{Inbox, Proposer};
@@ -124,12 +124,24 @@ pub(crate) struct Routed {
 struct Place<'a> {
     request: &'a Request,
     shard: ActorRef<Message>,
-    is_waiting: bool,
+    /// `None` when it has come, or was lost with its owner.
+    answer: Option<oneshot::Receiver<Outcome>>,
+}
+
+impl Place<'_> {
+    /// The owner's answer; `None` when the owner is gone. Cancel-safe.
+    async fn answer(&mut self) -> Option<Outcome> {
+        let outcome = self.answer.as_mut()?.await.ok();
+        self.answer = None;
+        outcome
+    }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.is_waiting {
+        if let Some(mut answer) = self.answer.take() {
+            // Closed first: by that the owner tells this waiter from a retry that took its place.
+            answer.close();
             // An owner that is gone has no queue to leave.
             drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id)));
         }
@@ -221,10 +233,10 @@ impl Router {
                 Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
                 None => Message::Acquire(request.key.clone(), acquire),
             };
-            let mut place = Place { request, shard: shard.clone(), is_waiting: true };
-            let outcome = if shard.cast(message).is_ok() { answer.await.ok() } else { None };
-            place.is_waiting = false;
-            match outcome {
+            let mut place = Place { request, shard: shard.clone(), answer: Some(answer) };
+            // An owner that is gone takes the reply with it, so the answer is lost at once.
+            drop(shard.cast(message));
+            match place.answer().await {
                 Some(Outcome::Granted(offer)) => {
                     let grant = offer.take().ok_or_else(|| lost("its slot was taken by another"))?;
                     if !grant.is_stale(self.clock.now()) {

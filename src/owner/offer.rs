@@ -33,6 +33,11 @@ impl Reply {
         (Self(sender), receiver)
     }
 
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Answers. A slot for someone who is gone goes back to its owner.
     pub(crate) fn answer(self, outcome: Outcome) {
         drop(self.0.send(outcome));

@@ -34,7 +34,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(20);
 pub(crate) enum Message {
     /// Queue this, or refuse it.
     Acquire(ConnectionKey, Acquire<Reply>),
-    /// Its caller is gone.
+    /// Its caller is gone: takes the waiter out, unless another caller has taken its place.
     Cancel(ConnectionKey, RequestId),
     /// A slot came too late to be started; its waiter comes back.
     Requeue(ConnectionKey, Grant, Acquire<Reply>),
@@ -145,7 +145,9 @@ impl Actor for Shard {
         let now = state.now();
         match message {
             Message::Acquire(key, acquire) => state.acquire(now, &key, acquire),
-            Message::Cancel(key, request) => state.with(now, &key, |throttle, _, _| drop(throttle.cancel(request))),
+            Message::Cancel(key, request) => {
+                state.with(now, &key, |throttle, _, _| drop(throttle.cancel(request, Reply::is_abandoned)))
+            }
             Message::Requeue(key, grant, acquire) => state.requeue(now, &key, &grant, acquire),
             Message::GiveBack(key, request, grant) => {
                 state.with(now, &key, |throttle, _, _| throttle.give_back(request, &grant));

@@ -144,3 +144,21 @@ fn a_bad_connection_is_refused_before_anything_runs() {
         assert_eq!(RateLimit::new(1, window).unwrap_err(), InvalidInput::WindowOutOfRange { window });
     }
 }
+
+#[tokio::test]
+async fn a_retry_is_answered_although_the_one_before_it_is_given_up() {
+    let node = node().await;
+    let throttler = node.throttler();
+    let connection = connection("hedged", 1, Duration::from_millis(300));
+    drop(throttler.acquire(&connection).await.unwrap());
+    let id = RequestId::new(9);
+    let moment = Duration::from_millis(5);
+    let mut first = Box::pin(throttler.request(&connection).request_id(id).acquire());
+    assert!(tokio::time::timeout(moment, &mut first).await.is_err(), "the window is full");
+    let mut second = Box::pin(throttler.request(&connection).request_id(id).acquire());
+    // The first was told that it is superseded, and is dropped before it has read so.
+    assert!(tokio::time::timeout(moment, &mut second).await.is_err(), "the window is full");
+    drop(first);
+    drop(soon(second).await.unwrap());
+    node.shutdown().await;
+}

@@ -64,11 +64,6 @@ impl<T> Lane<T> {
         self.places.get(self.find(turn)?)?.waiter.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, turn: Turn) -> Option<&mut Waiter<T>> {
-        let index = self.find(turn)?;
-        self.places.get_mut(index)?.waiter.as_mut()
-    }
-
     /// Puts a waiter into its place.
     pub(super) fn insert(&mut self, waiter: Waiter<T>) {
         self.living += 1;

@@ -128,11 +128,12 @@ impl<T> Queue<T> {
         self.lanes.get(&niceness)?.get(turn)
     }
 
-    /// Puts another reply in the place of the one that the waiter had, and hands that back.
-    pub fn replace_reply(&mut self, request: RequestId, reply: T) -> Option<T> {
-        let Waiting { niceness, turn, .. } = self.find(request)?;
-        let waiter = self.lanes.get_mut(&niceness)?.get_mut(turn)?;
-        Some(std::mem::replace(&mut waiter.reply, reply))
+    /// Gives a waiter's place to a retry of it, which waits by its own patience, and hands the former reply back.
+    pub fn supersede(&mut self, request: RequestId, patience: Patience, reply: T) -> Option<T> {
+        let mut waiter = self.remove(request)?;
+        let former = std::mem::replace(&mut waiter.reply, reply);
+        self.insert(Waiter { patience, ..waiter });
+        Some(former)
     }
 
     /// Adds a waiter behind all that arrived before it. Its id must not wait already.

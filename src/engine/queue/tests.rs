@@ -89,3 +89,16 @@ fn waiters_that_came_back_in_any_order_are_numbered_by_their_age() {
     let numbers: Vec<u64> = queue.iter().map(|waiter| waiter.arrival.get()).collect();
     assert_eq!(numbers, [4, 5, 6]);
 }
+
+#[test]
+fn a_retry_takes_the_place_but_waits_by_its_own_patience() {
+    let (mut queue, mut sequence) = queue_of(&[3]);
+    let first = Waiter { patience: Patience::Deadline(Timestamp::from_nanos(7)), ..waiter(9, 3, &mut sequence) };
+    queue.insert(first);
+    queue.insert(waiter(10, 3, &mut sequence));
+    assert_eq!(queue.supersede(RequestId::new(9), Patience::Deadline(Timestamp::from_nanos(50)), 99), Some(9));
+    assert_eq!(order(&queue), [1, 9, 10]);
+    assert_eq!(queue.next_expiry(), Some(Timestamp::from_nanos(50)));
+    assert_eq!(queue.get(RequestId::new(9)).map(|waiter| waiter.reply), Some(99));
+    assert_eq!(queue.supersede(RequestId::new(77), Patience::Endless, 0), None);
+}

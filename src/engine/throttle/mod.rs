@@ -98,11 +98,12 @@ impl<T> Throttle<T> {
         effects: &mut Vec<Effect<T>>,
     ) {
         if let Some(waiter) = acquire.retryable.then(|| self.queue.get(acquire.request)).flatten() {
-            if !acquire.is_retry_of(waiter) {
-                effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::RequestIdReused });
-            } else if let Some(reply) = self.queue.replace_reply(acquire.request, acquire.reply) {
-                effects.push(Effect::Refuse { reply, refusal: Refusal::Superseded });
-            }
+            let refused = if acquire.is_retry_of(waiter) {
+                self.queue.supersede(acquire.request, acquire.patience, acquire.reply).map(|reply| (reply, Refusal::Superseded))
+            } else {
+                Some((acquire.reply, Refusal::RequestIdReused))
+            };
+            effects.extend(refused.map(|(reply, refusal)| Effect::Refuse { reply, refusal }));
             return;
         }
         match self.admit(now, &acquire, bounds, effects) {
@@ -174,8 +175,10 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// Takes a waiter out of the queue, as if it had never been there. `None` when it doesn't wait here.
-    pub fn cancel(&mut self, request: RequestId) -> Option<T> {
+    /// Takes a waiter out of the queue, as if it had never been there, if `is_gone` holds for its reply: a retry may have taken its
+    /// place. `None` when nobody left.
+    pub fn cancel(&mut self, request: RequestId, is_gone: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.queue.get(request).filter(|waiter| is_gone(&waiter.reply))?;
         self.queue.remove(request).map(|waiter| waiter.reply)
     }
 

@@ -156,7 +156,7 @@ impl Owner {
                 self.throttle.acquire(now, acquire, self.bounds, &mut self.sequence, &mut effects);
             }
             In::Cancel(request) => {
-                self.throttle.cancel(RequestId::new(request)).expect("it waits");
+                self.throttle.cancel(RequestId::new(request), |_| true).expect("it waits");
             }
             In::Charged(cost) => self.verdict(now, &Verdict::Charged { stamp: now.ledger, cost }, &mut effects),
             In::NotBefore(at) => self.verdict(now, &Verdict::NotBefore { stamp: now.ledger, at: ledger(at) }, &mut effects),
