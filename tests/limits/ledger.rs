@@ -91,6 +91,9 @@ fn action() -> impl Strategy<Value = (DraftAction, usize)> {
     (prop_oneof![15 => slots, 1 => (1..20_u64).prop_map(DraftAction::Pause)], 0..6_usize)
 }
 
+/// A batch, its proposals with the list of limits that each will state.
+type DraftBatch = (Incarnation, Number, Vec<(DraftEpoch, u8, (DraftAction, usize))>);
+
 /// Entries: how much later than the one before, and what is in them.
 fn drafts() -> impl Strategy<Value = Vec<(i64, Vec<Draft>)>> {
     let epoch = prop_oneof![12 => Just(DraftEpoch::Current), 1 => (0..9_u64).prop_map(DraftEpoch::Wrong)];
@@ -113,7 +116,7 @@ fn drafts() -> impl Strategy<Value = Vec<(i64, Vec<Draft>)>> {
             }
             other => other,
         };
-        let complete = |draft: Result<(Incarnation, Number, Vec<(DraftEpoch, u8, (DraftAction, usize))>), Draft>| match draft {
+        let complete = |draft: Result<DraftBatch, Draft>| match draft {
             Err(draft) => draft,
             Ok((owner, number, proposals)) => {
                 let proposals = proposals.into_iter().map(|(epoch, key, action)| (epoch, key, with_limits(action))).collect();

@@ -166,9 +166,9 @@ proptest! {
                     left.clear();
                 }
                 Step::Reply(request) => {
-                    let former = queue.replace_reply(RequestId::new(request), 7);
+                    let former = queue.supersede(RequestId::new(request), Patience::Endless, 7);
                     prop_assert_eq!(former, oracle.find(request).map(|entry| entry.reply));
-                    oracle.0.iter_mut().filter(|entry| entry.request == request).for_each(|entry| entry.reply = 7);
+                    oracle.0.iter_mut().filter(|entry| entry.request == request).for_each(|entry| (entry.reply, entry.patience) = (7, Patience::Endless));
                 }
             }
             prop_assert_eq!(queue.iter().map(entry).collect::<Vec<_>>(), oracle.0.clone());

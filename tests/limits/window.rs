@@ -131,7 +131,7 @@ proptest! {
                 }
             }
             let free = u64::from(count) - oracle.held(now);
-            prop_assert_eq!(u64::from(window.room(at(now))), free);
+            prop_assert_eq!(window.room(at(now)), free);
             prop_assert_eq!(window.held(), oracle.held(now));
         }
         for amount in 1..=u64::from(count) {
@@ -175,7 +175,7 @@ proptest! {
         prop_assert!(stamps.len() > MAX_RUNS);
         prop_assert!(window.held() >= still_held(0), "held {} of {}", window.held(), still_held(0));
         prop_assert!(window.held() <= still_held(slack), "held {} of {}", window.held(), still_held(slack));
-        prop_assert_eq!(u64::from(window.room(at(now))), u64::from(count) - window.held());
+        prop_assert_eq!(window.room(at(now)), u64::from(count) - window.held());
         let all = u64::from(count);
         let last_leaves = at(now + delivery + span);
         prop_assert_eq!(window.check(at(now), all), Room::NotBefore(last_leaves));

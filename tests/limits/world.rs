@@ -113,7 +113,7 @@ impl World {
 
     pub(crate) fn cancel(&mut self, back: usize) {
         let Some(request) = self.acquires.iter().rev().nth(back).map(|acquire| acquire.request) else { return };
-        if let Some(reply) = self.throttle.cancel(request) {
+        if let Some(reply) = self.throttle.cancel(request, |_| true) {
             self.answer(reply);
         }
         self.settle(Vec::new());
