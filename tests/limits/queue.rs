@@ -70,7 +70,7 @@ struct Oracle(Vec<Entry>);
 impl Oracle {
     fn insert(&mut self, entry: Entry) {
         self.0.push(entry);
-        self.0.sort_by_key(|entry| (entry.niceness, entry.arrived_at, entry.arrival));
+        self.0.sort_by_key(|entry| (entry.niceness, entry.arrival));
     }
 
     fn find(&self, request: u128) -> Option<Entry> {
@@ -85,7 +85,7 @@ impl Oracle {
     fn renumber(&mut self, sequence: &mut Sequence) {
         self.0.sort_by_key(|entry| (entry.arrived_at, entry.arrival));
         self.0.iter_mut().for_each(|entry| entry.arrival = sequence.arrival());
-        self.0.sort_by_key(|entry| (entry.niceness, entry.arrived_at, entry.arrival));
+        self.0.sort_by_key(|entry| (entry.niceness, entry.arrival));
     }
 }
 

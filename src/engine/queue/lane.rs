@@ -5,33 +5,41 @@ use std::collections::VecDeque;
 use super::Waiter;
 use crate::engine::grant::ArrivalNumber;
 use crate::engine::rate::Cost;
-use crate::engine::time::Timestamp;
 
 /// How many dead places a lane may have more than living ones before they are cleared away.
 const MAX_DEAD: usize = 16;
 
-/// A waiter's place in its lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    arrived_at: Timestamp,
-    arrival: ArrivalNumber,
+/// A place: dead when its waiter has left.
+#[derive(Debug)]
+enum Place<T> {
+    Living(Waiter<T>),
+    Dead(ArrivalNumber),
 }
 
-impl Turn {
-    /// Where this waiter belongs.
-    pub(super) const fn of<T>(waiter: &Waiter<T>) -> Self {
-        Self { arrived_at: waiter.arrived_at, arrival: waiter.arrival }
+impl<T> Place<T> {
+    const fn arrival(&self) -> ArrivalNumber {
+        match self {
+            Self::Living(waiter) => waiter.arrival,
+            Self::Dead(arrival) => *arrival,
+        }
+    }
+
+    const fn living(&self) -> Option<&Waiter<T>> {
+        match self {
+            Self::Living(waiter) => Some(waiter),
+            Self::Dead(_) => None,
+        }
+    }
+
+    fn into_living(self) -> Option<Waiter<T>> {
+        match self {
+            Self::Living(waiter) => Some(waiter),
+            Self::Dead(_) => None,
+        }
     }
 }
 
-/// A place: dead when its waiter has left.
-#[derive(Debug)]
-struct Place<T> {
-    turn: Turn,
-    waiter: Option<Waiter<T>>,
-}
-
-/// Places sorted by turn. The first one is living, if any is.
+/// Places sorted by number of arrival. The first one is living, if any is.
 #[derive(Debug)]
 pub(super) struct Lane<T> {
     places: VecDeque<Place<T>>,
@@ -52,48 +60,48 @@ impl<T> Lane<T> {
 
     /// The waiter that came first.
     pub(super) fn first(&self) -> Option<&Waiter<T>> {
-        self.places.front().and_then(|place| place.waiter.as_ref())
+        self.places.front().and_then(Place::living)
     }
 
     /// All waiters in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Waiter<T>> + '_ {
-        self.places.iter().filter_map(|place| place.waiter.as_ref())
+        self.places.iter().filter_map(Place::living)
     }
 
-    pub(super) fn get(&self, turn: Turn) -> Option<&Waiter<T>> {
-        self.places.get(self.find(turn)?)?.waiter.as_ref()
+    /// The waiter with this number.
+    pub(super) fn get(&self, arrival: ArrivalNumber) -> Option<&Waiter<T>> {
+        self.places.get(self.find(arrival)?)?.living()
     }
 
     /// Puts a waiter into its place.
     pub(super) fn insert(&mut self, waiter: Waiter<T>) {
         self.living += 1;
         self.load = self.load.plus(waiter.cost);
-        let turn = Turn::of(&waiter);
-        let place = Place { turn, waiter: Some(waiter) };
-        if self.places.back().is_none_or(|last| last.turn < turn) {
-            self.places.push_back(place);
+        let arrival = waiter.arrival;
+        if self.places.back().is_none_or(|last| last.arrival() < arrival) {
+            self.places.push_back(Place::Living(waiter));
             return;
         }
-        // It waited elsewhere before: at another owner, or for a grant that came too late.
-        let index = self.places.partition_point(|other| other.turn < turn);
-        match self.places.get_mut(index).filter(|other| other.turn == turn) {
+        // It comes back to its old place: its grant came too late, or a retry took it over.
+        let index = self.places.partition_point(|other| other.arrival() < arrival);
+        match self.places.get_mut(index).filter(|other| other.arrival() == arrival) {
             // Its own dead place, if it left from the middle.
-            Some(own) => *own = place,
-            None => self.places.insert(index, place),
+            Some(own) => *own = Place::Living(waiter),
+            None => self.places.insert(index, Place::Living(waiter)),
         }
     }
 
     /// Takes out the waiter that came first.
     pub(super) fn pop_first(&mut self) -> Option<Waiter<T>> {
-        let waiter = self.places.pop_front()?.waiter?;
+        let waiter = self.places.pop_front()?.into_living()?;
         self.left(waiter.cost);
         Some(waiter)
     }
 
-    /// Takes out the waiter with this turn.
-    pub(super) fn remove(&mut self, turn: Turn) -> Option<Waiter<T>> {
-        let index = self.find(turn)?;
-        let waiter = self.places.get_mut(index)?.waiter.take()?;
+    /// Takes out the waiter with this number.
+    pub(super) fn remove(&mut self, arrival: ArrivalNumber) -> Option<Waiter<T>> {
+        let index = self.find(arrival)?;
+        let waiter = std::mem::replace(self.places.get_mut(index)?, Place::Dead(arrival)).into_living()?;
         self.left(waiter.cost);
         Some(waiter)
     }
@@ -101,17 +109,17 @@ impl<T> Lane<T> {
     fn left(&mut self, cost: Cost) {
         self.living -= 1;
         self.load = self.load.minus(cost);
-        while self.places.front().is_some_and(|first| first.waiter.is_none()) {
+        while self.places.front().is_some_and(|first| first.living().is_none()) {
             self.places.pop_front();
         }
         if self.places.len() > 2 * self.living + MAX_DEAD {
-            self.places.retain(|place| place.waiter.is_some());
+            self.places.retain(|place| place.living().is_some());
             self.places.shrink_to(2 * self.living + MAX_DEAD);
         }
     }
 
-    fn find(&self, turn: Turn) -> Option<usize> {
-        self.places.binary_search_by(|place| place.turn.cmp(&turn)).ok()
+    fn find(&self, arrival: ArrivalNumber) -> Option<usize> {
+        self.places.binary_search_by(|place| place.arrival().cmp(&arrival)).ok()
     }
 
     /// How many places it has, dead ones among them.

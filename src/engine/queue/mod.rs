@@ -15,7 +15,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use self::lane::{Lane, Turn};
+use self::lane::Lane;
 use crate::engine::grant::{ArrivalNumber, RequestId, Sequence};
 use crate::engine::rate::{Cost, Limits, Niceness};
 use crate::engine::time::Timestamp;
@@ -75,7 +75,7 @@ const MAX_EMPTY_LANES: usize = 4;
 struct Waiting {
     request: RequestId,
     niceness: Niceness,
-    turn: Turn,
+    arrival: ArrivalNumber,
 }
 
 /// The priority queue of one connection.
@@ -124,8 +124,8 @@ impl<T> Queue<T> {
     /// The waiter with this id.
     #[must_use]
     pub fn get(&self, request: RequestId) -> Option<&Waiter<T>> {
-        let Waiting { niceness, turn, .. } = self.find(request)?;
-        self.lanes.get(&niceness)?.get(turn)
+        let Waiting { niceness, arrival, .. } = self.find(request)?;
+        self.lanes.get(&niceness)?.get(arrival)
     }
 
     /// Gives a waiter's place to a retry of it, which waits by its own patience, and hands the former reply back.
@@ -136,9 +136,9 @@ impl<T> Queue<T> {
         Some(former)
     }
 
-    /// Adds a waiter behind all that arrived before it. Its id must not wait already.
+    /// Adds a waiter at the place of its number of arrival. Neither its number nor its id may wait already.
     pub fn insert(&mut self, waiter: Waiter<T>) {
-        let (request, turn) = (waiter.request, Turn::of(&waiter));
+        let (request, arrival) = (waiter.request, waiter.arrival);
         if let Some(at) = waiter.patience.ends_at() {
             self.expiries.insert((at, request));
         }
@@ -146,14 +146,14 @@ impl<T> Queue<T> {
         debug_assert!(self.find(request).is_none(), "a request id waits at most once");
         let (hashes, niceness) = (&self.hashes, waiter.niceness);
         let rehash = |waiting: &Waiting| hashes.hash_one(waiting.request);
-        self.index.insert_unique(hashes.hash_one(request), Waiting { request, niceness, turn }, rehash);
+        self.index.insert_unique(hashes.hash_one(request), Waiting { request, niceness, arrival }, rehash);
         self.lanes.entry(waiter.niceness).or_default().insert(waiter);
     }
 
     /// Takes a waiter out, wherever it is.
     pub fn remove(&mut self, request: RequestId) -> Option<Waiter<T>> {
-        let Waiting { niceness, turn, .. } = self.find(request)?;
-        let waiter = self.lanes.get_mut(&niceness)?.remove(turn)?;
+        let Waiting { niceness, arrival, .. } = self.find(request)?;
+        let waiter = self.lanes.get_mut(&niceness)?.remove(arrival)?;
         self.forget(&waiter);
         Some(waiter)
     }
@@ -230,7 +230,7 @@ impl<T> Queue<T> {
     /// Numbers all waiters anew by their time of arrival: what a new owner does when everyone has come back to it.
     pub fn renumber(&mut self, sequence: &mut Sequence) {
         let mut waiters = self.drain_where(|_| true);
-        waiters.sort_by_key(Turn::of);
+        waiters.sort_by_key(|waiter| (waiter.arrived_at, waiter.arrival));
         for mut waiter in waiters {
             waiter.arrival = sequence.arrival();
             self.insert(waiter);
