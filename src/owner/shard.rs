@@ -174,7 +174,14 @@ impl State {
         }
         let config = &self.arguments.shared.config;
         let bounds = Bounds { max_waiters: config.max_waiters_per_connection, strict_limits: config.strict_limits };
-        self.with(now, key, |throttle, sequence, effects| throttle.acquire(now, acquire, bounds, sequence, effects));
+        self.with(now, key, |throttle, sequence, effects| {
+            let known = throttle.limiter().limits().count();
+            throttle.acquire(now, acquire, bounds, sequence, effects);
+            if known > 0 && throttle.limiter().limits().count() > known {
+                let limits: Vec<_> = throttle.limiter().limits().collect();
+                tracing::warn!(%key, ?limits, "callers state different limits; each rules until one window after it was last stated");
+            }
+        });
     }
 
     fn requeue(&mut self, now: Now, key: &ConnectionKey, grant: &Grant, acquire: Acquire<Reply>) {
