@@ -313,6 +313,15 @@ mod tests {
     }
 
     #[test]
+    fn the_front_of_every_lane_is_alive_so_that_the_first_is_found_at_once() {
+        let (mut queue, _) = queue_of(&[3, 3, 3, 3, 3]);
+        for request in [3, 2, 4, 1] {
+            queue.remove(RequestId::new(request)).unwrap();
+            assert!(queue.lanes.values().all(|lane| is_living(&queue.waiters, lane.places.front().unwrap())), "{request} left");
+        }
+    }
+
+    #[test]
     fn leaving_from_the_middle_leaves_no_growing_trail() {
         let (mut queue, mut sequence) = queue_of(&[3]);
         for request in 10..10_000 {
