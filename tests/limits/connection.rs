@@ -144,7 +144,7 @@ proptest! {
     #![proptest_config(cases(CONNECTION_CASES))]
 
     #[test]
-    fn no_limit_is_broken_nobody_overtakes_everyone_is_answered_once_and_nothing_is_left(
+    fn no_limit_is_broken_nobody_overtakes_everyone_is_answered_once_and_no_slot_is_lost(
         limits in limits(),
         inputs in inputs(),
         fates in fates(),
@@ -164,6 +164,8 @@ proptest! {
         }
         prop_assert!(inversion(&world.released).is_none(), "{:?}", inversion(&world.released));
         prop_assert!(world.answers.iter().all(|answers| *answers == 1), "answers {:?}", &world.answers);
+        let started = world.starts.iter().fold(Cost::ZERO, |sum, start| sum.plus(start.cost));
+        prop_assert_eq!(world.charged, started.plus(world.returned), "what was charged is used or goes back");
         let longest = limits.iter().map(|limit| limit.window()).max().unwrap();
         let is_counted = |start: &Start| limits.iter().any(|limit| start.cost.along(limit.dimension()) > 0);
         for (at, start) in world.starts.iter().enumerate().filter(|(_, start)| is_counted(start)) {

@@ -19,6 +19,7 @@ mod ledger;
 mod ledger_oracle;
 mod long_windows;
 mod queue;
+mod tries;
 mod window;
 mod world;
 

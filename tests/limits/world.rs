@@ -38,6 +38,9 @@ pub(crate) struct World {
     pub(crate) deliveries: VecDeque<Delivery>,
     pub(crate) starts: Vec<Start>,
     pub(crate) released: Vec<Released>,
+    /// What the ledger charged, and what went back to it.
+    pub(crate) charged: Cost,
+    pub(crate) returned: Cost,
     /// How many answers each call got.
     pub(crate) answers: Vec<u32>,
     /// How far ledger time lags.
@@ -53,6 +56,8 @@ pub(crate) struct World {
     owner: Incarnation,
     index: u64,
     number: u64,
+    /// The last number that an answer came for; a repeated one is charged no second time.
+    answered: u64,
     proposed_at: Timestamp,
     events: BTreeMap<(Timestamp, u64), Event>,
     scheduled: u64,
@@ -70,6 +75,8 @@ impl World {
             deliveries: VecDeque::new(),
             starts: Vec::new(),
             released: Vec::new(),
+            charged: Cost::ZERO,
+            returned: Cost::ZERO,
             answers: Vec::new(),
             lag: Duration::ZERO,
             acquires: Vec::new(),
@@ -82,6 +89,7 @@ impl World {
             owner,
             index: 0,
             number: 0,
+            answered: 0,
             proposed_at: Timestamp::ZERO,
             events: BTreeMap::new(),
             scheduled: 0,
@@ -194,10 +202,16 @@ impl World {
                 return;
             }
             Event::Answered { number, .. } if number.0.get() != self.number => return,
-            Event::Answered { verdict, .. } => {
+            Event::Answered { verdict, number } => {
                 self.slowest.observe(self.now, self.now.saturating_since(self.proposed_at));
                 if let Some(stamp) = stamp_of(&verdict) {
                     self.clock.observe(stamp, self.proposed_at, self.now);
+                }
+                let is_first = std::mem::replace(&mut self.answered, number.0.get()) < number.0.get();
+                if let Verdict::Charged { cost, .. } = verdict
+                    && is_first
+                {
+                    self.charged = self.charged.plus(cost);
                 }
                 let now = self.both();
                 self.throttle.verdict(now, &verdict, &mut self.sequence, &mut effects);
@@ -233,6 +247,9 @@ impl World {
         }
         self.wake_at = self.throttle.next_wake(now);
         if let Some(action) = action {
+            if let Action::Slots { returns, .. } = &action {
+                self.returned = returns.iter().fold(self.returned, |sum, given_back| sum.plus(given_back.cost));
+            }
             let batch = self.batch(action);
             self.proposed_at = self.now;
             let fate = self.fates.pop_front().unwrap_or_default();

@@ -2,7 +2,8 @@
 //!
 //! The window keeps every charge of the last span as a run (moment, amount), so "is there room" is a sum and
 //! "when is there room" a walk. That is exact while there are at most [`MAX_RUNS`] different moments; beyond, neighbouring
-//! runs are merged into the later one, which only ever makes a caller wait longer, by at most 1/256 of the span (or of the longest delivery, where that is longer).
+//! runs are merged into the later one, which only ever makes a caller wait longer, by at most 1/256 of the time over
+//! which the runs are spread: the span and the delivery bound.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -102,3 +102,12 @@ fn a_retry_takes_the_place_but_waits_by_its_own_patience() {
     assert_eq!(queue.get(RequestId::new(9)).map(|waiter| waiter.reply), Some(99));
     assert_eq!(queue.supersede(RequestId::new(77), Patience::Endless, 0), None);
 }
+
+#[test]
+fn the_front_of_a_lane_is_alive_so_that_the_first_is_found_at_once() {
+    let (mut queue, _) = queue_of(&[3, 3, 3, 3, 3]);
+    for request in [3, 2, 4, 1] {
+        queue.remove(RequestId::new(request)).unwrap();
+        assert!(queue.lanes.values().all(|lane| lane.first().is_some()), "{request} left");
+    }
+}

@@ -182,13 +182,13 @@ impl<T> Throttle<T> {
         self.queue.remove(request).map(|waiter| waiter.reply)
     }
 
-    /// Takes back a released slot with which nothing was started.
+    /// Takes back a released slot with which nothing was started. Call [`Throttle::poll`] next.
     pub fn give_back(&mut self, request: RequestId, grant: &Grant) {
         self.remembered.remove(request);
         self.add_return(Return { charge: grant.charge, cost: grant.cost });
     }
 
-    /// Takes back a slot that reached its worker too late, and the waiter at its old place.
+    /// Takes back a slot that reached its worker too late, and the waiter at its old place. Call [`Throttle::poll`] next.
     pub fn requeue(&mut self, now: Now, grant: &Grant, acquire: Acquire<T>, effects: &mut Vec<Effect<T>>) {
         self.give_back(acquire.request, grant);
         if self.queue.get(acquire.request).is_some() {
@@ -387,7 +387,7 @@ impl<T> Throttle<T> {
                 Some(now.local_time_of(ready.max(self.not_before)))
             }
             (None, None, None) => {
-                // Once more, when all can be forgotten; never at once, or an idle connection would wake for ever.
+                // When something can be forgotten; never at once, or an idle connection would wake for ever.
                 let idle_at = self.limiter.empty_at().max(self.remembered.forgets_at());
                 (idle_at > now.ledger).then(|| now.local_time_of(idle_at))
             }
