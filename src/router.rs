@@ -187,10 +187,7 @@ impl Router {
             answer = self.attempt(request, began_at) => answer,
             // The owner ends its waiters itself; this is for an owner that can't.
             () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
-            reason = stopped.wait_for(Option::is_some) => {
-                let reason = reason.ok().and_then(|reason| reason.as_deref().map(str::to_owned));
-                Err(RouteError::Stopped { reason: reason.unwrap_or_else(|| "it was shut down".to_owned()) })
-            }
+            _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
         };
         let waited = self.clock.now().saturating_since(began_at);
         answer.map(|grant| Routed { grant, ticket, waited })
@@ -238,7 +235,7 @@ impl Router {
             drop(shard.cast(message));
             match place.answer().await {
                 Some(Outcome::Granted(offer)) => {
-                    let grant = offer.take().ok_or_else(|| lost("its slot was taken by another"))?;
+                    let grant = offer.take().ok_or_else(|| self.lost("its slot was taken by another"))?;
                     if !grant.is_stale(self.clock.now()) {
                         return Ok(grant);
                     }
@@ -251,7 +248,7 @@ impl Router {
                     return Err(RouteError::TooManyConnections { max_connections });
                 }
                 None => {
-                    shard = owners.successor(shard_id, &shard).await.ok_or_else(|| lost("its owners have ended"))?;
+                    shard = owners.successor(shard_id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
                 }
             }
         }
@@ -278,7 +275,7 @@ impl Router {
             if let Some(found) = shard_id.and_then(|id| self.owners.shard(id).map(|shard| (id, shard))) {
                 return Ok(found);
             }
-            ring.changed().await.map_err(|_| lost("its consensus has ended"))?;
+            ring.changed().await.map_err(|_| self.lost("its consensus has ended"))?;
         }
     }
 
@@ -290,7 +287,7 @@ impl Router {
         let mut stopped = self.stopped.clone();
         tokio::select! {
             answer = self.attempt_pause(key, pause) => answer,
-            _ = stopped.wait_for(Option::is_some) => Err(lost("it was shut down")),
+            _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
         }
     }
 
@@ -315,12 +312,14 @@ impl Router {
                     return Ok(());
                 }
                 Some(Verdict::Moved { .. }) => {}
-                None => return Err(lost("its consensus has ended")),
+                None => return Err(self.lost("its consensus has ended")),
             }
         }
     }
-}
 
-fn lost(reason: &str) -> RouteError {
-    RouteError::Stopped { reason: reason.to_owned() }
+    /// Why there is no answer: what the node has announced, or else what was found here.
+    fn lost(&self, found: &str) -> RouteError {
+        let announced = self.stopped.borrow().as_deref().map(str::to_owned);
+        RouteError::Stopped { reason: announced.unwrap_or_else(|| found.to_owned()) }
+    }
 }
