@@ -10,6 +10,8 @@ mod stale;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::engine::ledger::Ask;
+use crate::engine::rate::Niceness;
 use crate::engine::rate::RateLimit;
 
 /// What happens to the connection.
