@@ -101,7 +101,8 @@ pub(super) struct State {
     myself: ActorRef<Message>,
     inbox: Inbox,
     epoch: Epoch,
-    connections: HashMap<ConnectionKey, Resident>,
+    /// Boxed, for most places of the map are empty or rest.
+    connections: HashMap<ConnectionKey, Box<Resident>>,
     wakes: BTreeSet<(Timestamp, ConnectionKey)>,
     timer: Option<(Timestamp, JoinHandle<()>)>,
     sequence: Sequence,
@@ -216,7 +217,7 @@ impl State {
             Some(settles_at) => Throttle::taken_over(limiter, settles_at),
             None => Throttle::new(limiter),
         };
-        vacant.insert(Resident { throttle, wakes_at: None });
+        vacant.insert(Box::new(Resident { throttle, wakes_at: None }));
         Ok(())
     }
 
@@ -298,6 +299,9 @@ impl State {
                 self.connections.shrink_to(self.connections.len() * 2);
             }
             return;
+        }
+        if resident.throttle.queue().is_empty() {
+            resident.throttle.shrink();
         }
         let Some(at) = resident.throttle.next_wake(now) else { return };
         if resident.wakes_at.is_none_or(|earlier| at < earlier) {

@@ -115,6 +115,13 @@ impl<T> Queue<T> {
         self.index.is_empty()
     }
 
+    /// Gives back the memory that former waiters have left, if nobody waits.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            *self = Self::new();
+        }
+    }
+
     /// Whether anyone here only tries.
     #[must_use]
     pub fn has_tries(&self) -> bool {
