@@ -51,4 +51,5 @@ clean: ## Remove what was built
 .PHONY: toolchain
 toolchain:
 	@command -v cargo >/dev/null || { echo "make: cargo is not installed; get it from https://rustup.rs (Rust 1.95 or later)" >&2; exit 1; }
-	@command -v cc >/dev/null || { echo "make: no linker: install gcc (apt-get install gcc)" >&2; exit 1; }
+	@command -v cc >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qqy gcc libc6-dev; } || \
+		{ echo "make: there is no linker; install one: apt-get install gcc libc6-dev" >&2; exit 1; }

@@ -20,13 +20,13 @@ pub enum Storage {
 pub struct NodeConfig {
     /// Where the log is kept.
     pub storage: Storage,
-    /// The node that `storage` must belong to, if that matters; any by default.
+    /// The node that the directory must belong to, if that matters, or the id of a node in memory; any by default.
     pub expected_node: Option<NodeId>,
     /// How many owning actors share the node's connections; one for each core by default, at most 8.
     pub shards: NonZeroU16,
-    /// The most acquires that may wait for one connection; 100,000 by default, about 300 bytes each.
+    /// The most acquires that may wait for one connection; 100,000 by default, about 2 KB each with its caller's task.
     pub max_waiters_per_connection: usize,
-    /// The most connections with waiters or a window that isn't empty; 1,000,000 by default, about 500 bytes each.
+    /// The most connections with waiters or a window that isn't empty; 1,000,000 by default, about 2.5 KB each.
     pub max_connections: usize,
     /// The most acquires of this node that have begun and not ended: waiting, or with a permit in use. 250,000 by default.
     pub max_in_flight: usize,

@@ -126,7 +126,7 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            // By this the owner tells this waiter from a retry that has taken its place.
+            // Closed first: by that the owner tells this waiter from a retry that took its place.
             self.answer.close();
             // An owner that is gone has no queue to leave.
             drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id, ticket)));
@@ -168,26 +168,20 @@ impl Router {
             Patience::Never => Some(began_at + TRY_REACHES_WITHIN),
             Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
         };
+        let mut stopped = self.stopped.clone();
         let (grant, ticket) = tokio::select! {
+            // An owner's answer that comes late is an answer still.
             biased;
-            // Why the node has stopped says more than that its owners have ended.
-            error = self.has_stopped() => Err(error),
             answer = self.attempt(request, began_at, ticket) => answer,
             // The owner ends its waiters itself; this is for an owner that can't.
             () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
+            _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
         }?;
         Ok(Routed { grant, ticket, waited: self.clock.now().saturating_since(began_at) })
     }
 
     fn admit(&self) -> Result<Ticket, RouteError> {
         self.admission.admit().map_err(|max_in_flight| RouteError::TooManyInFlight { max_in_flight })
-    }
-
-    /// Returns when the node has stopped, and says why. Cancel-safe.
-    async fn has_stopped(&self) -> RouteError {
-        let mut stopped = self.stopped.clone();
-        let reason = stopped.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
-        lost(reason.as_deref().unwrap_or("it was shut down"))
     }
 
     async fn sleep_until(&self, ends_at: Option<Timestamp>) {
@@ -211,33 +205,21 @@ impl Router {
         let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
         let mut stale: Option<Grant> = None;
-        // At its first owner the order of arrival rules alone.
-        let mut waited = Duration::ZERO;
         loop {
             let (reply, answer) = Reply::channel();
-            let acquire = Acquire {
-                request: request.id,
-                retryable: request.retryable,
-                niceness: request.niceness,
-                cost: request.cost,
-                limits: request.limits.clone(),
-                waited,
-                patience: request.patience,
-                reply,
-            };
+            let acquire = self.to_acquire(request, began_at, reply);
             let message = match stale.take() {
                 Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
                 None => Message::Acquire(request.key.clone(), acquire),
             };
-            // A message that can't be sent is dropped, and its reply with it.
+            // An owner that is gone takes the reply with it, so the answer is lost at once.
             drop(shard.cast(message));
             let place = Place { request, shard: shard.clone(), answer, ticket: Some(ticket) };
             let (outcome, kept) = place.outcome().await;
-            ticket = kept.ok_or_else(|| lost("its ticket was given back"))?;
-            waited = self.clock.now().saturating_since(began_at);
+            ticket = kept.ok_or_else(|| self.lost("its ticket was given back"))?;
             match outcome {
                 Some(Outcome::Granted(offer)) => {
-                    let grant = offer.take().ok_or_else(|| lost("its slot was taken by another"))?;
+                    let grant = offer.take().ok_or_else(|| self.lost("its slot was taken by another"))?;
                     if !grant.is_stale(self.clock.now()) {
                         return Ok((grant, ticket));
                     }
@@ -250,9 +232,22 @@ impl Router {
                     return Err(RouteError::TooManyConnections { max_connections });
                 }
                 None => {
-                    shard = owners.successor(shard_id, &shard).await.ok_or_else(|| lost("its owners have ended"))?;
+                    shard = owners.successor(shard_id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
                 }
             }
+        }
+    }
+
+    fn to_acquire(&self, request: &Request, began_at: Timestamp, reply: Reply) -> Acquire<Reply> {
+        Acquire {
+            request: request.id,
+            retryable: request.retryable,
+            niceness: request.niceness,
+            cost: request.cost,
+            limits: request.limits.clone(),
+            waited: self.clock.now().saturating_since(began_at),
+            patience: request.patience,
+            reply,
         }
     }
 
@@ -264,7 +259,7 @@ impl Router {
             if let Some(found) = shard_id.and_then(|id| self.owners.shard(id).map(|shard| (id, shard))) {
                 return Ok(found);
             }
-            ring.changed().await.map_err(|_| lost("its consensus has ended"))?;
+            ring.changed().await.map_err(|_| self.lost("its consensus has ended"))?;
         }
     }
 
@@ -274,10 +269,10 @@ impl Router {
     /// [`RouteError::TooManyInFlight`], [`RouteError::Stopped`].
     pub(crate) async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
         let ticket = Arc::new(self.admit()?);
+        let mut stopped = self.stopped.clone();
         tokio::select! {
-            biased;
-            error = self.has_stopped() => Err(error),
             answer = self.attempt_pause(key, pause, &ticket) => answer,
+            _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
         }
     }
 
@@ -305,12 +300,14 @@ impl Router {
                     return Ok(());
                 }
                 Some(Verdict::Moved { .. }) => {}
-                None => return Err(lost("its consensus has ended")),
+                None => return Err(self.lost("its consensus has ended")),
             }
         }
     }
-}
 
-fn lost(reason: &str) -> RouteError {
-    RouteError::Stopped { reason: reason.to_owned() }
+    /// Why there is no answer: what the node has announced, or else what was found here.
+    fn lost(&self, found: &str) -> RouteError {
+        let announced = self.stopped.borrow().as_deref().map(str::to_owned);
+        RouteError::Stopped { reason: announced.unwrap_or_else(|| found.to_owned()) }
+    }
 }

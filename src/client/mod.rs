@@ -46,7 +46,8 @@ impl Throttler {
         self.request(connection).throttle(call).await
     }
 
-    /// Runs `call` once if there is a slot now: `None` at once if there is none, or the cluster is out of reach.
+    /// Runs `call` once if there is a slot now: `None` at once if there is none, and within a second if the connection's owner is out of
+    /// reach.
     ///
     /// # Errors
     /// [`AcquireError`], and `call` has not run.

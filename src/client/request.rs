@@ -152,7 +152,8 @@ impl<'a> Request<'a> {
     /// Runs `call` once if there is a slot: `None` at once if there is none, and by default also if the cluster is out of reach.
     ///
     /// # Errors
-    /// [`AcquireError`], and `call` has not run; never [`AcquireError::NotNow`] or [`AcquireError::Unavailable`].
+    /// [`AcquireError`], and `call` has not run; never [`AcquireError::NotNow`], [`AcquireError::Unavailable`] or
+    /// [`AcquireError::Stopped`].
     pub async fn try_throttle<F, C>(self, call: C) -> Result<Option<F::Output>, AcquireError>
     where
         C: FnOnce() -> F,

@@ -35,7 +35,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(20);
 pub(crate) enum Message {
     /// Queue this, or refuse it.
     Acquire(ConnectionKey, Acquire<Reply>),
-    /// Its caller is gone. The ticket is given back when that has been read.
+    /// Its caller is gone: takes the waiter out, unless another caller has taken its place. The ticket is given back when that is done.
     Cancel(ConnectionKey, RequestId, Ticket),
     /// A slot came too late to be started; its waiter comes back.
     Requeue(ConnectionKey, Grant, Acquire<Reply>),
@@ -102,7 +102,8 @@ pub(super) struct State {
     myself: ActorRef<Message>,
     inbox: Inbox,
     epoch: Epoch,
-    connections: HashMap<ConnectionKey, Resident>,
+    /// Boxed, for most places of the map are empty or rest.
+    connections: HashMap<ConnectionKey, Box<Resident>>,
     wakes: BTreeSet<(Timestamp, ConnectionKey)>,
     timer: Option<(Timestamp, JoinHandle<()>)>,
     sequence: Sequence,
@@ -146,7 +147,9 @@ impl Actor for Shard {
         let now = state.now();
         match message {
             Message::Acquire(key, acquire) => state.acquire(now, &key, acquire),
-            Message::Cancel(key, request, _ticket) => state.cancel(now, &key, request),
+            Message::Cancel(key, request, _ticket) => {
+                state.with(now, &key, |throttle, _, _| drop(throttle.cancel(request, Reply::is_abandoned)))
+            }
             Message::Requeue(key, grant, acquire) => state.requeue(now, &key, &grant, acquire),
             Message::GiveBack(key, request, grant) => {
                 state.with(now, &key, |throttle, _, _| throttle.give_back(request, &grant));
@@ -172,14 +175,12 @@ impl State {
         }
         let config = &self.arguments.shared.config;
         let bounds = Bounds { max_waiters: config.max_waiters_per_connection, strict_limits: config.strict_limits };
-        self.with(now, key, |throttle, sequence, effects| throttle.acquire(now, acquire, bounds, sequence, effects));
-    }
-
-    /// Takes a waiter out of the queue, unless a retry has taken its place: that one is waited for.
-    fn cancel(&mut self, now: Now, key: &ConnectionKey, request: RequestId) {
-        self.with(now, key, |throttle, _, _| {
-            if throttle.queue().get(request).is_some_and(|waiter| waiter.reply.is_abandoned()) {
-                drop(throttle.cancel(request));
+        self.with(now, key, |throttle, sequence, effects| {
+            let known = throttle.limiter().limits().count();
+            throttle.acquire(now, acquire, bounds, sequence, effects);
+            if known > 0 && throttle.limiter().limits().count() > known {
+                let limits: Vec<_> = throttle.limiter().limits().collect();
+                tracing::warn!(%key, ?limits, "callers state different limits; each rules until one window after it was last stated");
             }
         });
     }
@@ -216,7 +217,7 @@ impl State {
             Some(settles_at) => Throttle::taken_over(limiter, settles_at),
             None => Throttle::new(limiter),
         };
-        vacant.insert(Resident { throttle, wakes_at: None });
+        vacant.insert(Box::new(Resident { throttle, wakes_at: None }));
         Ok(())
     }
 
@@ -303,6 +304,9 @@ impl State {
                 self.connections.shrink_to(self.connections.len() * 2);
             }
             return;
+        }
+        if resident.throttle.queue().is_empty() {
+            resident.throttle.shrink();
         }
         let Some(at) = resident.throttle.next_wake(now) else { return };
         if resident.wakes_at.is_none_or(|earlier| at < earlier) {

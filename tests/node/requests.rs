@@ -1,7 +1,5 @@
 //! What a caller says of one request: patience, cost, id, limits.
 
-use std::pin::pin;
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use turnstile::{AcquireError, Connection, Cost, InvalidInput, Niceness, Node, NodeConfig, RateLimit, RequestId};
@@ -106,25 +104,6 @@ async fn a_retry_takes_the_place_of_the_one_that_waits() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_does_not_take_its_retry_with_it() {
-    let node = node().await;
-    let throttler = node.throttler();
-    let connection = connection("retry", 1, Duration::from_millis(400));
-    drop(throttler.acquire(&connection).await.unwrap());
-    let call = || Box::pin(throttler.request(&connection).request_id(RequestId::new(9)).acquire());
-    let (mut first, mut second) = (call(), call());
-    let mut nobody = Context::from_waker(Waker::noop());
-    for call in [&mut first, &mut second] {
-        assert!(pin!(call).poll(&mut nobody).is_pending());
-        assert_eq!(throttler.report().await.waiters, 1);
-    }
-    // It has been told that it was superseded, and does not listen.
-    drop(first);
-    drop(soon(second).await.unwrap());
-    node.shutdown().await;
-}
-
-#[tokio::test]
 async fn a_retry_waits_as_long_as_it_says_itself() {
     let node = node().await;
     let throttler = node.throttler();
@@ -183,4 +162,22 @@ fn a_bad_connection_is_refused_before_anything_runs() {
     for window in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(604_801)] {
         assert_eq!(RateLimit::new(1, window).unwrap_err(), InvalidInput::WindowOutOfRange { window });
     }
+}
+
+#[tokio::test]
+async fn a_retry_is_answered_although_the_one_before_it_is_given_up() {
+    let node = node().await;
+    let throttler = node.throttler();
+    let connection = connection("hedged", 1, Duration::from_millis(300));
+    drop(throttler.acquire(&connection).await.unwrap());
+    let id = RequestId::new(9);
+    let moment = Duration::from_millis(5);
+    let mut first = Box::pin(throttler.request(&connection).request_id(id).acquire());
+    assert!(tokio::time::timeout(moment, &mut first).await.is_err(), "the window is full");
+    let mut second = Box::pin(throttler.request(&connection).request_id(id).acquire());
+    // The first was told that it is superseded, and is dropped before it has read so.
+    assert!(tokio::time::timeout(moment, &mut second).await.is_err(), "the window is full");
+    drop(first);
+    drop(soon(second).await.unwrap());
+    node.shutdown().await;
 }

@@ -204,13 +204,17 @@ fn forgotten(records: &[&Record]) -> u64 {
 }
 
 fn measure(spec: &ConnectionSpec, records: &[&Record], guards: &[Duration], until: Duration) -> Option<Utilisation> {
-    let grants = || records.iter().filter_map(|record| record.grant.as_ref());
-    let mut starts: Vec<_> = grants().map(|grant| grant.granted).collect();
-    starts.sort_unstable();
-    let count = u32::try_from(starts.len()).ok()?;
+    let mut grants: Vec<_> = records.iter().filter_map(|record| record.grant.as_ref()).collect();
+    grants.sort_unstable_by_key(|grant| grant.granted);
+    let starts: Vec<_> = grants.iter().map(|grant| grant.granted).collect();
+    // A margin delays whoever takes the same slot next, so those of the last cycle have delayed nobody yet.
+    let cycle = spec.limits.iter().map(|limit| limit.requests).min().and_then(|least| usize::try_from(least.get()).ok())?;
+    let delaying = grants.len().saturating_sub(1) / cycle * cycle;
+    let delaying = grants.get(..delaying).filter(|delaying| !delaying.is_empty()).unwrap_or(&grants);
+    let count = u32::try_from(delaying.len()).ok()?;
     let mean = |sum: Duration| sum.checked_div(count).unwrap_or_default();
-    let delivery = mean(grants().map(|grant| grant.delivery).sum());
-    let told = mean(grants().map(|grant| grant.guard).sum());
+    let delivery = mean(delaying.iter().map(|grant| grant.delivery).sum());
+    let told = mean(delaying.iter().map(|grant| grant.guard).sum());
     let is_single = spec.limits.len() == 1;
     let widen = |(place, limit): (usize, &Limit)| {
         let own = guards.get(place).copied().filter(|_| !is_single);

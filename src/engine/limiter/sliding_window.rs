@@ -2,7 +2,8 @@
 //!
 //! The window keeps every charge of the last span as a run (moment, amount), so "is there room" is a sum and
 //! "when is there room" a walk. That is exact while there are at most [`MAX_RUNS`] different moments; beyond, neighbouring
-//! runs are merged into the later one, which only ever makes a caller wait longer, by at most 1/512 of the span.
+//! runs are merged into the later one, which only ever makes a caller wait longer, by at most 1/256 of the time over
+//! which the runs are spread: the span and the delivery bound.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -182,7 +183,7 @@ impl<L: TimeLine> SlidingWindow<L> {
 
     /// Merges neighbours within one quantum into the later one, doubling the quantum until half the runs are gone.
     fn compact(&mut self) {
-        let mut quantum = (nanos_of(self.span) / 512).max(1);
+        let mut quantum = (nanos_of(self.span) / 256).max(1);
         while self.runs.len() > COMPACTED_RUNS {
             let mut merged: VecDeque<Run<L>> = VecDeque::with_capacity(MAX_RUNS + 1);
             for run in self.runs.drain(..) {

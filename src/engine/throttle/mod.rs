@@ -8,9 +8,13 @@
 //!
 //! Promises: callers of equal niceness leave in arrival order, and none before a more urgent one that waits; every acquire gets
 //! one answer; a slot is released only after the verdict that charged it; a slot nobody takes is given back.
+//! [`Throttle::acquire`] and what refuses it is in `admission`, what is asked of the ledger in `asking`.
+//!
 //! Must not: read a clock, sleep, or log. The owner passes `now` and performs the effects. Nor trust its own limiter: it is a mirror
 //! that says when asking is worth it, and the ledger decides.
 
+mod admission;
+mod asking;
 mod effect;
 mod estimate;
 mod remembered;
@@ -23,17 +27,11 @@ pub use self::remembered::MAX_REMEMBERED;
 
 use self::remembered::Remembered;
 use crate::engine::grant::{Charge, Grant, RequestId, Sequence};
-use crate::engine::ledger::{Action, Ask, Return, Verdict};
+use crate::engine::ledger::{Action, Return, Verdict};
 use crate::engine::limiter::{Limiter, Room};
 use crate::engine::queue::{Queue, Waiter};
-use crate::engine::rate::{Cost, Limits, Niceness, RateLimit};
+use crate::engine::rate::{Cost, Limits};
 use crate::engine::time::{LedgerTime, Timestamp};
-
-/// The most waiters that one ask is for.
-const MAX_WAITERS_PER_ASK: usize = 1024;
-
-/// How many times the slowest delivery seen the bound is: a grant as slow as that one again is not stale.
-const SLOWNESS_FACTOR: u32 = 4;
 
 /// What an ask that is under way was for.
 #[derive(Debug)]
@@ -97,12 +95,13 @@ impl<T> Throttle<T> {
         sequence: &mut Sequence,
         effects: &mut Vec<Effect<T>>,
     ) {
-        if let Some(waiter) = self.queue.get(acquire.request) {
-            if !acquire.is_retry_of(waiter) {
-                effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::RequestIdReused });
-            } else if let Some(reply) = self.queue.replace_reply(acquire.request, acquire.reply) {
-                effects.push(Effect::Refuse { reply, refusal: Refusal::Superseded });
-            }
+        if let Some(waiter) = acquire.retryable.then(|| self.queue.get(acquire.request)).flatten() {
+            let refused = if acquire.is_retry_of(waiter) {
+                self.queue.supersede(acquire.request, acquire.patience, acquire.reply).map(|reply| (reply, Refusal::Superseded))
+            } else {
+                Some((acquire.reply, Refusal::RequestIdReused))
+            };
+            effects.extend(refused.map(|(reply, refusal)| Effect::Refuse { reply, refusal }));
             return;
         }
         match self.admit(now, &acquire, bounds, effects) {
@@ -115,77 +114,20 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// Whether an acquire may wait here. A limit that was not in force before refuses those who can never fit it.
-    fn admit(&mut self, now: Now, acquire: &Acquire<T>, bounds: Bounds, effects: &mut Vec<Effect<T>>) -> Result<(), Refusal> {
-        self.remembered.prune(now.ledger);
-        if let Some(refusal) = self.remembered.refusal(acquire) {
-            return Err(refusal);
-        }
-        if self.queue.len() >= bounds.max_waiters {
-            return Err(Refusal::QueueFull { max_waiters: bounds.max_waiters });
-        }
-        // A request that contradicts itself states no limit to anybody else.
-        if let Some(&limit) = acquire.limits.iter().find(|limit| limit.is_exceeded_by(acquire.cost)) {
-            return Err(Refusal::CostOverLimit { cost: acquire.cost, limit });
-        }
-        let differs = !self.limiter.is_exactly(&acquire.limits);
-        if differs && bounds.strict_limits {
-            let in_force: Vec<RateLimit> = self.limiter.in_force(now.ledger).collect();
-            if !in_force.is_empty() && !in_force.iter().eq(&acquire.limits) {
-                return Err(Refusal::LimitsDiffer { in_force });
-            }
-        }
-        let too_many = |until: LedgerTime| Refusal::TooManyLimits { retry_after: until.saturating_since(now.ledger) };
-        self.limiter.state(&acquire.limits, now.ledger).map_err(too_many)?;
-        if differs {
-            self.refuse_those_who_never_fit(effects);
-        }
-        if let Some(limit) = self.limiter.exceeded_by(acquire.cost) {
-            return Err(Refusal::CostOverLimit { cost: acquire.cost, limit });
-        }
-        match acquire.patience {
-            Patience::Endless | Patience::Deadline(_) => Ok(()),
-            Patience::Never => self.not_later_than(now, now.local, acquire),
-            Patience::MaxWait(at) => self.not_later_than(now, at, acquire),
-        }
-    }
-
-    /// Refuses an acquire whose slot is known to come after `latest`.
-    fn not_later_than(&self, now: Now, latest: Timestamp, acquire: &Acquire<T>) -> Result<(), Refusal> {
-        let earliest = self.earliest(now, acquire.niceness, acquire.cost);
-        if earliest > latest { Err(Refusal::NotNow { retry_after: earliest.saturating_since(now.local) }) } else { Ok(()) }
-    }
-
-    /// A moment before which a newcomer of this niceness and cost gets no slot.
-    fn earliest(&self, now: Now, niceness: Niceness, cost: Cost) -> Timestamp {
-        let ready = self.limiter.earliest(now.ledger, self.queue.load_before(niceness), cost).unwrap_or(now.ledger);
-        let ready = now.local_time_of(ready.max(self.not_before));
-        self.settles_at.map_or(ready, |settled| ready.max(settled))
-    }
-
-    fn refuse_those_who_never_fit(&mut self, effects: &mut Vec<Effect<T>>) {
-        let limiter = &self.limiter;
-        let leaving = self.queue.drain_where(|waiter| limiter.exceeded_by(waiter.cost).is_some());
-        for waiter in leaving {
-            if let Some(limit) = self.limiter.exceeded_by(waiter.cost) {
-                let refusal = Refusal::CostOverLimit { cost: waiter.cost, limit };
-                effects.push(Effect::Refuse { reply: waiter.reply, refusal });
-            }
-        }
-    }
-
-    /// Takes a waiter out of the queue, as if it had never been there. `None` when it doesn't wait here.
-    pub fn cancel(&mut self, request: RequestId) -> Option<T> {
+    /// Takes a waiter out of the queue, as if it had never been there, if `is_gone` holds for its reply: a retry may have taken its
+    /// place. `None` when nobody left.
+    pub fn cancel(&mut self, request: RequestId, is_gone: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.queue.get(request).filter(|waiter| is_gone(&waiter.reply))?;
         self.queue.remove(request).map(|waiter| waiter.reply)
     }
 
-    /// Takes back a released slot with which nothing was started.
+    /// Takes back a released slot with which nothing was started. Call [`Throttle::poll`] next.
     pub fn give_back(&mut self, request: RequestId, grant: &Grant) {
         self.remembered.remove(request);
         self.add_return(Return { charge: grant.charge, cost: grant.cost });
     }
 
-    /// Takes back a slot that reached its worker too late, and the waiter at its old place.
+    /// Takes back a slot that reached its worker too late, and the waiter at its old place. Call [`Throttle::poll`] next.
     pub fn requeue(&mut self, now: Now, grant: &Grant, acquire: Acquire<T>, effects: &mut Vec<Effect<T>>) {
         self.give_back(acquire.request, grant);
         if self.queue.get(acquire.request).is_some() {
@@ -236,66 +178,6 @@ impl<T> Throttle<T> {
         let asked = ask.as_ref().map(|ask| (ask.limits.clone(), ask.delivery));
         self.in_flight = Some(InFlight { proposed_at: now.local, asked });
         Some(Action::Slots { returns, ask })
-    }
-
-    /// Slots for as many waiters, from the first on, as the mirror has room for. Refuses those who only tried and are not among them.
-    fn next_ask(&mut self, now: Now, slowest: Duration, effects: &mut Vec<Effect<T>>) -> Option<Ask> {
-        let (ask, served) = match self.gather(now, slowest) {
-            Some((ask, served)) => (Some(ask), served),
-            None => (None, 0),
-        };
-        let tried: Vec<RequestId> = if self.queue.has_tries() {
-            let unserved = self.queue.iter().skip(served).filter(|waiter| waiter.patience == Patience::Never);
-            unserved.map(|waiter| waiter.request).collect()
-        } else {
-            Vec::new()
-        };
-        for waiter in tried.into_iter().filter_map(|request| self.queue.remove(request)).collect::<Vec<_>>() {
-            let retry_after = self.earliest(now, waiter.niceness, waiter.cost).saturating_since(now.local);
-            effects.push(Effect::Refuse { reply: waiter.reply, refusal: Refusal::NotNow { retry_after } });
-        }
-        ask
-    }
-
-    /// The ask for the waiters that fit, and how many they are.
-    fn gather(&mut self, now: Now, slowest: Duration) -> Option<(Ask, usize)> {
-        let first = self.queue.first()?;
-        if self.not_before > now.ledger {
-            return None;
-        }
-        let (mut limits, least) = (first.limits.clone(), first.cost);
-        if let Err(until) = self.limiter.state(&limits, now.ledger) {
-            self.not_before = until;
-            return None;
-        }
-        let mut room = self.limiter.room(now.ledger);
-        let (mut most, mut served) = (Cost::ZERO, 0);
-        for waiter in self.queue.iter().take(MAX_WAITERS_PER_ASK) {
-            if !waiter.limits.is_same(&limits) {
-                // Callers differ: what all of them state holds for all of them.
-                let Ok(union) = limits.union(&waiter.limits) else {
-                    break;
-                };
-                if self.limiter.state(&union, now.ledger).is_err() {
-                    break;
-                }
-                room = self.limiter.room(now.ledger);
-                if !most.plus(waiter.cost).fits_in(room) {
-                    break;
-                }
-                limits = union;
-            }
-            let sum = most.plus(waiter.cost);
-            if !sum.fits_in(room) {
-                break;
-            }
-            (most, served) = (sum, served + 1);
-        }
-        if served == 0 {
-            return None;
-        }
-        let delivery = self.limiter.delivery_bound(slowest.saturating_mul(SLOWNESS_FACTOR));
-        Some((Ask { limits, delivery, least, most }, served))
     }
 
     /// Takes the ledger's answer to the proposal in flight: a slot goes to whoever is first at this moment. Call [`Throttle::poll`] next.
@@ -384,7 +266,7 @@ impl<T> Throttle<T> {
                 Some(now.local_time_of(ready.max(self.not_before)))
             }
             (None, None, None) => {
-                // Once more, when all can be forgotten; never at once, or an idle connection would wake for ever.
+                // When something can be forgotten; never at once, or an idle connection would wake for ever.
                 let idle_at = self.limiter.empty_at().max(self.remembered.forgets_at());
                 (idle_at > now.ledger).then(|| now.local_time_of(idle_at))
             }
@@ -397,6 +279,11 @@ impl<T> Throttle<T> {
         self.remembered.prune(now.ledger);
         let quiet = self.queue.is_empty() && self.in_flight.is_none() && self.returns.is_empty() && self.settles_at.is_none();
         quiet && self.remembered.is_empty() && self.limiter.empty_at() <= now.ledger
+    }
+
+    /// Gives back what it doesn't need before its next acquire. For a connection that rests: it costs that acquire an allocation or two.
+    pub fn shrink(&mut self) {
+        self.queue.shrink();
     }
 
     /// Those who wait.

@@ -65,10 +65,9 @@ impl Remembered {
         }
     }
 
-    /// When the next prune forgets something, and mostly everything; the origin when nothing is remembered.
+    /// When the oldest grant is forgotten; the origin when none is remembered.
     pub(super) fn forgets_at(&self) -> LedgerTime {
-        let ends = [self.order.front(), self.order.back()];
-        ends.into_iter().flatten().map(|&(until, ..)| until).max().unwrap_or(LedgerTime::ZERO)
+        self.order.front().map_or(LedgerTime::ZERO, |&(until, ..)| until)
     }
 
     pub(super) fn is_empty(&self) -> bool {

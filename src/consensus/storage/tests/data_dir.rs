@@ -64,7 +64,7 @@ fn another_nodes_directory_is_refused_with_both_ids() {
     let found = DataDir::open(home.path(), None).expect("created").identity().node;
     let expected = found ^ 1;
     let refused = DataDir::open(home.path(), Some(expected)).expect_err("another node's").to_string();
-    assert!(refused.contains(&found.to_string()) && refused.contains(&expected.to_string()), "{refused}");
+    assert!(refused.contains(&format!("{found:016x}")) && refused.contains(&format!("{expected:016x}")), "{refused}");
 }
 
 #[test]

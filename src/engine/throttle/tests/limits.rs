@@ -151,3 +151,20 @@ fn strict_limits_refuses_a_differing_one_before_anything_was_charged_too() {
     let differs = Refusal::LimitsDiffer { in_force: vec![bare(2, 10)] };
     owner.expect(&[(0, acquire(wait(1)), &[asks(1)]), (1, acquire(limited(wait(2), &[(3, 10)])), &[Refuse(2, differs)])]);
 }
+
+#[test]
+fn a_limit_that_tightens_refuses_those_who_never_fit_wherever_they_wait() {
+    let mut owner = full();
+    let five = |acquire| limited(acquire, &[(5, 60)]);
+    let refusal = || Refusal::CostOverLimit { cost: Cost::of(2), limit: bare(1, 10) };
+    owner.throttle = Throttle::new(Limiter::default());
+    owner.expect(&[
+        (0, In::Pause(1_000), &[]),
+        (1, acquire(five(costly(1, 1))), &[]),
+        (2, acquire(five(costly(2, 2))), &[]),
+        (3, acquire(five(costly(3, 1))), &[]),
+        (4, acquire(five(costly(4, 2))), &[]),
+        (5, acquire(limited(wait(5), &[(1, 10)])), &[Refuse(2, refusal()), Refuse(4, refusal())]),
+        (1_000, In::Wake, &[asks(1)]),
+    ]);
+}

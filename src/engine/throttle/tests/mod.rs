@@ -10,6 +10,8 @@ mod stale;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::engine::ledger::Ask;
+use crate::engine::rate::Niceness;
 use crate::engine::rate::RateLimit;
 
 /// What happens to the connection.
@@ -156,7 +158,7 @@ impl Owner {
                 self.throttle.acquire(now, acquire, self.bounds, &mut self.sequence, &mut effects);
             }
             In::Cancel(request) => {
-                self.throttle.cancel(RequestId::new(request)).expect("it waits");
+                self.throttle.cancel(RequestId::new(request), |_| true).expect("it waits");
             }
             In::Charged(cost) => self.verdict(now, &Verdict::Charged { stamp: now.ledger, cost }, &mut effects),
             In::NotBefore(at) => self.verdict(now, &Verdict::NotBefore { stamp: now.ledger, at: ledger(at) }, &mut effects),

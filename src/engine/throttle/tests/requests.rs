@@ -102,6 +102,7 @@ fn a_granted_request_is_remembered_for_a_window_although_no_limit_counts_its_cos
         (0, acquire(free(1)), &[asks(1)]),
         (0, charged(1), &[Release(1)]),
         (59_999, acquire(free(2)), &[Refuse(2, Refusal::AlreadyGranted)]),
-        (60_000, acquire(free(3)), &[asks(1)]),
     ]);
+    assert!(!owner.throttle.is_idle(now(59_999)), "it would forget");
+    owner.expect(&[(60_000, acquire(free(3)), &[asks(1)])]);
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test names the answer it expects")]
 
+mod forgetting;
+mod returns;
+
 use std::num::NonZeroU64;
 
 use super::*;
@@ -224,72 +227,6 @@ fn a_connection_at_its_limit_delays_no_other() {
 }
 
 #[test]
-fn a_return_counts_once_and_no_more_than_was_charged() {
-    let mut log = Log::new();
-    let (owner, limits) = (run(NODE, 1), per(5, 1000));
-    log.propose(10, owner, "a", ask(3, &limits));
-    log.propose(20, owner, "a", ask(2, &limits));
-    for (units, held) in [(2, 3), (2, 2), (2, 2)] {
-        log.propose(30, owner, "a", give_back(at(10), units));
-        assert_eq!(log.held("a"), held);
-    }
-}
-
-#[test]
-fn a_return_in_a_repeated_batch_counts_once() {
-    let mut log = Log::new();
-    let owner = run(NODE, 1);
-    log.propose(10, owner, "a", ask(4, &per(5, 1000)));
-    let proposal = Proposal { epoch: log.ledger.ring().epoch(), key: key("a"), action: give_back(at(10), 1) };
-    for _ in 0..3 {
-        log.batch(20, owner, 9, vec![proposal.clone()]);
-        assert_eq!(log.held("a"), 3);
-    }
-}
-
-#[test]
-fn only_the_incarnation_that_charged_returns() {
-    let mut log = Log::new();
-    log.propose(10, run(NODE, 1), "a", ask(3, &per(5, 1000)));
-    log.join(20, run(NODE, 2));
-    log.propose(30, run(NODE, 2), "a", give_back(at(10), 3));
-    assert_eq!(log.held("a"), 3, "a successor knows nothing of what its predecessor released");
-    log.propose(40, run(NODE, 2), "a", ask(1, &per(5, 1000)));
-    log.propose(50, run(NODE, 2), "a", give_back(at(10), 3));
-    assert_eq!(log.held("a"), 4);
-    log.propose(60, run(NODE, 2), "a", give_back(at(40), 1));
-    assert_eq!(log.held("a"), 3);
-}
-
-#[test]
-fn a_return_that_names_no_charge_gives_nothing_back() {
-    let mut log = Log::new();
-    let (owner, limits) = (run(NODE, 1), per(5, 1000));
-    log.propose(10, owner, "a", ask(3, &limits));
-    log.propose(20, owner, "a", give_back(at(15), 3));
-    // Counted from the same moment, and yet another charge.
-    let charge = Charge { stamp: at(5), delivery: Duration::from_millis(5) };
-    let made_up = Action::Slots { returns: vec![Return { charge, cost: Cost::of(3) }], ask: None };
-    log.propose(30, owner, "a", made_up);
-    let charge = Charge { stamp: at(15), delivery: Duration::ZERO };
-    let nothing = Action::Slots { returns: vec![Return { charge, cost: Cost::of(3) }], ask: None };
-    log.propose(40, owner, "a", nothing);
-    assert_eq!(log.held("a"), 3);
-}
-
-#[test]
-fn returns_come_before_the_ask_of_the_same_proposal() {
-    let mut log = Log::new();
-    let (owner, limits) = (run(NODE, 1), per(3, 1000));
-    log.propose(10, owner, "a", ask(3, &limits));
-    let (Action::Slots { returns, .. }, Action::Slots { ask, .. }) = (give_back(at(10), 2), ask(2, &limits)) else {
-        unreachable!()
-    };
-    assert_eq!(log.propose(20, owner, "a", Action::Slots { returns, ask }), charged(at(20), 2));
-    assert_eq!(log.held("a"), 3);
-}
-
-#[test]
 fn a_pause_counts_from_its_entry_and_holds_whoever_asks() {
     let mut log = Log::new();
     let (owner, limits) = (run(NODE, 1), per(3, 1000));
@@ -313,50 +250,6 @@ fn stamps_strictly_increase_even_when_those_of_the_proposer_do_not() {
 }
 
 #[test]
-fn connections_are_forgotten_in_order_of_expiry() {
-    let mut log = Log::new();
-    let owner = run(NODE, 1);
-    for (name, window) in [("c", 3000), ("a", 1000), ("b", 2000)] {
-        log.propose(0, owner, name, ask(1, &per(1, window)));
-    }
-    let tracked = |log: &Log| ["a", "b", "c"].map(|name| log.held(name));
-    for (millis, expected) in [(900, [1, 1, 1]), (1001, [0, 1, 1]), (2001, [0, 0, 1]), (3001, [0, 0, 0])] {
-        log.tick(millis);
-        assert_eq!(tracked(&log), expected, "at {millis} ms");
-    }
-    assert_eq!(log.ledger.tracked(), 0);
-}
-
-#[test]
-fn the_memory_of_a_hundred_thousand_idle_connections_comes_back_in_bounded_steps() {
-    let mut log = Log::new();
-    let (owner, limits, epoch) = (run(NODE, 1), per(1, 1000), log.ledger.ring().epoch());
-    let proposal = |number: u32| Proposal { epoch, key: key(&format!("{number}")), action: ask(1, &limits) };
-    log.batch(10, owner, 1, (0..100_000).map(proposal).collect());
-    assert_eq!(log.ledger.tracked(), 100_000);
-    log.tick(1009);
-    assert_eq!(log.ledger.tracked(), 100_000);
-    let mut before = 100_000;
-    for step in 0..25 {
-        log.tick(1010 + step);
-        let pruned = before - log.ledger.tracked();
-        assert!(pruned <= MAX_PRUNED_PER_ENTRY, "{pruned} in one entry");
-        before = log.ledger.tracked();
-    }
-    assert_eq!((before, log.ledger.expiries.len()), (0, 0));
-}
-
-#[test]
-fn a_busy_connection_is_listed_once_and_not_forgotten_while_it_is_busy() {
-    let mut log = Log::new();
-    for round in 0..50 {
-        log.propose(round * 300, run(NODE, 1), "a", ask(1, &per(9, 1000)));
-        assert_eq!((log.ledger.tracked(), log.ledger.expiries.len()), (1, 1), "round {round}");
-    }
-    assert_eq!(log.held("a"), 4);
-}
-
-#[test]
 fn a_ledger_that_went_through_a_snapshot_equals_the_original_and_goes_on_identically() {
     let mut log = Log::new();
     for number in 0..40 {
@@ -374,32 +267,4 @@ fn a_ledger_that_went_through_a_snapshot_equals_the_original_and_goes_on_identic
         assert_eq!(verdicts[0], verdicts[1]);
         assert_eq!(copy.ledger, log.ledger);
     }
-}
-
-#[test]
-fn a_limit_is_forgotten_only_one_span_after_its_last_statement_although_nothing_is_charged_any_more() {
-    let mut log = Log::new();
-    let owner = run(NODE, 1);
-    log.propose(10, owner, "a", ask(1, &per(2, 1000)));
-    log.propose(20, owner, "a", give_back(at(10), 1));
-    log.tick(500);
-    assert_eq!(log.propose(600, owner, "a", ask(1, &per(5, 1000))), charged(at(600), 1));
-    assert_eq!(log.propose(700, owner, "a", ask(2, &per(5, 1000))), Verdict::NotBefore { stamp: at(700), at: at(1600) });
-    assert_eq!(log.propose(1010, owner, "a", ask(4, &per(5, 1000))), charged(at(1010), 4));
-}
-
-#[test]
-fn a_return_by_a_successor_never_reaches_a_charge_that_happens_to_count_from_the_same_moment() {
-    let mut log = Log::new();
-    let delayed = |units, delivery| {
-        let (least, delivery) = (Cost::of(units), Duration::from_millis(delivery));
-        Action::Slots { returns: Vec::new(), ask: Some(Ask { limits: per(9, 1000), delivery, least, most: least }) }
-    };
-    log.propose(100, run(NODE, 1), "a", delayed(5, 20));
-    log.join(105, run(NODE, 2));
-    log.propose(110, run(NODE, 2), "a", delayed(2, 10));
-    let charge = Charge { stamp: at(110), delivery: Duration::from_millis(10) };
-    let too_much = Action::Slots { returns: vec![Return { charge, cost: Cost::of(7) }], ask: None };
-    log.propose(111, run(NODE, 2), "a", too_much);
-    assert_eq!(log.held("a"), 5);
 }

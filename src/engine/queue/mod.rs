@@ -1,0 +1,255 @@
+//! The waiters of one connection: strict priority, first come first served within a niceness.
+//!
+//! Promises: [`Queue::first`] is the waiter of the lowest niceness that came first; a request id waits at most once;
+//! what leaves by [`Queue::remove`] leaves at once, from every index.
+//! Must not: know why a waiter waits, or how its answer travels (`T` is its owner's business).
+//!
+//! A lane per niceness holds the waiters in their order, an index knows where each request id waits. Coming and being served take constant
+//! time, leaving from the middle a search in one lane.
+
+mod lane;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use self::lane::Lane;
+use crate::engine::grant::{ArrivalNumber, RequestId, Sequence};
+use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::time::Timestamp;
+
+/// An acquire in the queue.
+#[derive(Debug, Clone)]
+pub struct Waiter<T> {
+    /// What makes a retry the same request.
+    pub request: RequestId,
+    /// Whether its caller may send it again.
+    pub retryable: bool,
+    /// How far it steps back for others.
+    pub niceness: Niceness,
+    /// What it takes.
+    pub cost: Cost,
+    /// What its caller says the connection may take.
+    pub limits: Limits,
+    /// When it arrived at its first owner, as this owner's clock would have told it.
+    pub arrived_at: Timestamp,
+    /// Its number in this owner's order of arrival.
+    pub arrival: ArrivalNumber,
+    /// How long it waits.
+    pub patience: Patience,
+    /// What its owner needs to answer it.
+    pub reply: T,
+}
+
+/// How long a waiter waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Until it is granted.
+    Endless,
+    /// Until its deadline.
+    Deadline(Timestamp),
+    /// Until then, and not at all once its wait is known to be longer.
+    MaxWait(Timestamp),
+    /// Not at all: it tries.
+    Never,
+}
+
+impl Patience {
+    /// When it ends by the clock.
+    #[must_use]
+    pub const fn ends_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Endless | Self::Never => None,
+            Self::Deadline(at) | Self::MaxWait(at) => Some(at),
+        }
+    }
+}
+
+/// How many lanes without waiters are kept, so that a queue that empties and fills again allocates nothing.
+const MAX_EMPTY_LANES: usize = 4;
+
+/// Where a request waits.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    request: RequestId,
+    niceness: Niceness,
+    arrival: ArrivalNumber,
+}
+
+/// The priority queue of one connection.
+#[derive(Debug)]
+pub struct Queue<T> {
+    lanes: BTreeMap<Niceness, Lane<T>>,
+    /// Where each id waits. Looked up, never walked: its order is a hash's.
+    index: HashTable<Waiting>,
+    hashes: FixedState,
+    expiries: BTreeSet<(Timestamp, RequestId)>,
+    /// How many of them only try.
+    tries: usize,
+}
+
+impl<T> Queue<T> {
+    /// A queue without waiters.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            lanes: BTreeMap::new(),
+            index: HashTable::new(),
+            hashes: FixedState::default(),
+            expiries: BTreeSet::new(),
+            tries: 0,
+        }
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Gives back the memory that former waiters have left, if nobody waits.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            *self = Self::new();
+        }
+    }
+
+    /// Whether anyone here only tries.
+    #[must_use]
+    pub fn has_tries(&self) -> bool {
+        self.tries > 0
+    }
+
+    /// The waiter with this id.
+    #[must_use]
+    pub fn get(&self, request: RequestId) -> Option<&Waiter<T>> {
+        let Waiting { niceness, arrival, .. } = self.find(request)?;
+        self.lanes.get(&niceness)?.get(arrival)
+    }
+
+    /// Gives a waiter's place to a retry of it, which waits by its own patience, and hands the former reply back.
+    pub fn supersede(&mut self, request: RequestId, patience: Patience, reply: T) -> Option<T> {
+        let mut waiter = self.remove(request)?;
+        let former = std::mem::replace(&mut waiter.reply, reply);
+        self.insert(Waiter { patience, ..waiter });
+        Some(former)
+    }
+
+    /// Adds a waiter at the place of its number of arrival. Neither its number nor its id may wait already.
+    pub fn insert(&mut self, waiter: Waiter<T>) {
+        let (request, arrival) = (waiter.request, waiter.arrival);
+        if let Some(at) = waiter.patience.ends_at() {
+            self.expiries.insert((at, request));
+        }
+        self.tries += usize::from(waiter.patience == Patience::Never);
+        debug_assert!(self.find(request).is_none(), "a request id waits at most once");
+        let (hashes, niceness) = (&self.hashes, waiter.niceness);
+        let rehash = |waiting: &Waiting| hashes.hash_one(waiting.request);
+        self.index.insert_unique(hashes.hash_one(request), Waiting { request, niceness, arrival }, rehash);
+        self.lanes.entry(waiter.niceness).or_default().insert(waiter);
+    }
+
+    /// Takes a waiter out, wherever it is.
+    pub fn remove(&mut self, request: RequestId) -> Option<Waiter<T>> {
+        let Waiting { niceness, arrival, .. } = self.find(request)?;
+        let waiter = self.lanes.get_mut(&niceness)?.remove(arrival)?;
+        self.forget(&waiter);
+        Some(waiter)
+    }
+
+    /// The waiter that is served next.
+    #[must_use]
+    pub fn first(&self) -> Option<&Waiter<T>> {
+        self.lanes.values().find_map(Lane::first)
+    }
+
+    /// Takes out the first waiter, if `is_served` holds for it.
+    pub fn pop_first_if(&mut self, is_served: impl FnOnce(&Waiter<T>) -> bool) -> Option<Waiter<T>> {
+        let lane = self.lanes.values_mut().find(|lane| lane.first().is_some())?;
+        lane.first().filter(|first| is_served(first))?;
+        let waiter = lane.pop_first()?;
+        self.forget(&waiter);
+        Some(waiter)
+    }
+
+    fn find(&self, request: RequestId) -> Option<Waiting> {
+        self.index.find(self.hashes.hash_one(request), |waiting| waiting.request == request).copied()
+    }
+
+    /// Takes a waiter that has left its lane out of everything else.
+    fn forget(&mut self, waiter: &Waiter<T>) {
+        let hash = self.hashes.hash_one(waiter.request);
+        if let Ok(waiting) = self.index.find_entry(hash, |waiting| waiting.request == waiter.request) {
+            waiting.remove();
+        }
+        if let Some(at) = waiter.patience.ends_at() {
+            self.expiries.remove(&(at, waiter.request));
+        }
+        self.tries -= usize::from(waiter.patience == Patience::Never);
+        let is_over = self.lanes.len() > MAX_EMPTY_LANES;
+        if is_over && self.lanes.get(&waiter.niceness).is_some_and(|lane| lane.living() == 0) {
+            self.lanes.remove(&waiter.niceness);
+        }
+    }
+
+    /// All waiters in the order in which they are served.
+    pub fn iter(&self) -> impl Iterator<Item = &Waiter<T>> + '_ {
+        self.lanes.values().flat_map(Lane::iter)
+    }
+
+    /// What is in front of a newcomer of this niceness.
+    #[must_use]
+    pub fn load_before(&self, niceness: Niceness) -> Cost {
+        self.lanes.range(..=niceness).fold(Cost::ZERO, |sum, (_, lane)| sum.plus(lane.load()))
+    }
+
+    /// How many wait at each niceness.
+    pub fn depths(&self) -> impl Iterator<Item = (Niceness, usize)> + '_ {
+        self.lanes.iter().map(|(&niceness, lane)| (niceness, lane.living())).filter(|(_, living)| *living > 0)
+    }
+
+    /// When the next waiter stops waiting.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiries.first().map(|&(at, _)| at)
+    }
+
+    /// Takes out one waiter that has waited long enough.
+    pub fn pop_expired(&mut self, now: Timestamp) -> Option<Waiter<T>> {
+        let &(at, request) = self.expiries.first()?;
+        if at > now { None } else { self.remove(request) }
+    }
+
+    /// Takes out every waiter for which `leaves` holds, in the order in which they would have been served.
+    pub fn drain_where(&mut self, leaves: impl Fn(&Waiter<T>) -> bool) -> Vec<Waiter<T>> {
+        let leaving: Vec<RequestId> = self.iter().filter(|waiter| leaves(waiter)).map(|waiter| waiter.request).collect();
+        leaving.into_iter().filter_map(|request| self.remove(request)).collect()
+    }
+
+    /// Numbers all waiters anew by their time of arrival: what a new owner does when everyone has come back to it.
+    pub fn renumber(&mut self, sequence: &mut Sequence) {
+        let mut waiters = self.drain_where(|_| true);
+        waiters.sort_by_key(|waiter| (waiter.arrived_at, waiter.arrival));
+        for mut waiter in waiters {
+            waiter.arrival = sequence.arrival();
+            self.insert(waiter);
+        }
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! What the ledger may and may not charge, kept by someone who only reads the log and the answers.
+//!
+//! *In force*: a limit holds for a connection from the entry that states it (an ask that was judged, whether or not anything was
+//! charged) until one span of it after the entry that stated it last, the end excluded. Its span is the window and the guard.
+//!
+//! *Counts*: a charge counts for a limit that was in force when it was made. For one that is stated anew, a former charge counts
+//! if it still counted then for another limit in force of the same dimension: that is the history there is. It counts
+//! from its stamp until one span after its stamp and its delivery bound, less what was validly returned.
+//!
+//! *Valid*: a return by the incarnation that made the charge, while no other has charged the connection since, of no more than what
+//! is left of the charge. Charges of one entry can share a name; the last one, for which no fewer limits count, is taken back first.
+//!
+//! *The law*: whenever something is charged, no limit in force counts more than it allows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
+use turnstile::engine::key::ConnectionKey;
+use turnstile::engine::ledger::{Action, Answer, Ask, Batch, BatchNumber, Command, Return, Verdict};
+use turnstile::engine::rate::{Cost, Dimension, MAX_LIMITS, RateLimit};
+use turnstile::engine::ring::Ring;
+use turnstile::engine::time::LedgerTime;
+
+/// A charge, and what of it was not returned.
+#[derive(Debug, Clone, Copy)]
+struct Charged {
+    owner: Incarnation,
+    charge: Charge,
+    left: Cost,
+}
+
+impl Charged {
+    fn leaves(&self, limit: &RateLimit) -> LedgerTime {
+        self.charge.counted_from() + limit.span()
+    }
+}
+
+/// A limit, and which of the charges count for it.
+#[derive(Debug)]
+struct Rule {
+    stated_at: LedgerTime,
+    counts: Vec<usize>,
+}
+
+impl Rule {
+    fn is_in_force(&self, limit: &RateLimit, now: LedgerTime) -> bool {
+        self.stated_at + limit.span() > now
+    }
+}
+
+#[derive(Debug, Default)]
+struct Connection {
+    charges: Vec<Charged>,
+    rules: BTreeMap<RateLimit, Rule>,
+    paused_until: LedgerTime,
+}
+
+/// A member, and the last batch that was judged of it.
+#[derive(Debug)]
+struct Member {
+    incarnation: Incarnation,
+    shards: ShardCount,
+    last: Option<(BatchNumber, Vec<Verdict>)>,
+}
+
+/// All that was ever decided.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    now: LedgerTime,
+    epoch: Epoch,
+    ring: Ring,
+    members: BTreeMap<NodeId, Member>,
+    connections: BTreeMap<ConnectionKey, Connection>,
+}
+
+impl Oracle {
+    /// The entry at `index` got this stamp from the ledger.
+    pub(crate) fn begin(&mut self, proposed: LedgerTime, stamp: LedgerTime) {
+        assert!(stamp > self.now, "stamps strictly increase");
+        assert!(stamp >= proposed, "the ledger is never behind the proposer");
+        self.now = stamp;
+    }
+
+    /// Judges the ledger's answer to one command.
+    pub(crate) fn judge(&mut self, index: LogIndex, command: &Command, answer: &Answer) {
+        match command {
+            Command::Tick => assert_eq!(*answer, Answer::Ticked),
+            Command::Join { incarnation, shards } => {
+                self.join(index, *incarnation, *shards);
+                assert_eq!(*answer, Answer::Joined { epoch: self.epoch });
+            }
+            Command::Propose(batch) => self.judge_batch(batch, answer),
+        }
+    }
+
+    fn join(&mut self, index: LogIndex, incarnation: Incarnation, shards: ShardCount) {
+        if self.members.get(&incarnation.node).is_none_or(|member| member.incarnation != incarnation) {
+            self.members.insert(incarnation.node, Member { incarnation, shards, last: None });
+            self.epoch = Epoch(index);
+            self.ring = Ring::new(self.epoch, &self.members.iter().map(|(&node, member)| (node, member.shards)).collect());
+        }
+    }
+
+    fn judge_batch(&mut self, batch: &Batch, answer: &Answer) {
+        let Some(member) = self.members.get_mut(&batch.owner.node).filter(|member| member.incarnation == batch.owner) else {
+            return assert_eq!(*answer, Answer::Superseded, "its incarnation has ended, or never began");
+        };
+        match &member.last {
+            Some((last, verdicts)) if *last == batch.number => {
+                return assert_eq!(*answer, Answer::Verdicts(verdicts.clone()), "a repeated batch is answered alike");
+            }
+            Some((last, _)) if *last > batch.number => return assert_eq!(*answer, Answer::Superseded, "an old batch"),
+            _ => {}
+        }
+        let Answer::Verdicts(verdicts) = answer else { panic!("a fresh batch is judged, not {answer:?}") };
+        member.last = Some((batch.number, verdicts.clone()));
+        assert_eq!(verdicts.len(), batch.proposals.len());
+        for (proposal, verdict) in batch.proposals.iter().zip(verdicts) {
+            let owns = self.ring.owner(&proposal.key).is_some_and(|shard| shard.node == batch.owner.node);
+            if !owns || proposal.epoch != self.epoch {
+                assert_eq!(*verdict, Verdict::Moved { epoch: self.epoch });
+                continue;
+            }
+            let connection = self.connections.entry(proposal.key.clone()).or_default();
+            match &proposal.action {
+                Action::Pause { pause } => connection.paused_until = connection.paused_until.max(self.now + *pause),
+                Action::Slots { returns, ask } => {
+                    returns.iter().for_each(|given_back| connection.give_back(batch.owner, given_back));
+                    if let Some(ask) = ask {
+                        connection.judge(batch.owner, ask, verdict, self.now);
+                        continue;
+                    }
+                }
+            }
+            assert_eq!(*verdict, Verdict::Done { stamp: self.now });
+        }
+    }
+}
+
+impl Connection {
+    fn give_back(&mut self, owner: Incarnation, given_back: &Return) {
+        let mine = self.charges.iter().rposition(|charged| charged.owner != owner).map_or(0, |other| other + 1);
+        let Some(own) = self.charges.get_mut(mine..) else { return };
+        let mut cost = given_back.cost;
+        for charged in own.iter_mut().rev().filter(|charged| charged.charge == given_back.charge) {
+            let taken = cost.min(charged.left);
+            (charged.left, cost) = (charged.left.minus(taken), cost.minus(taken));
+        }
+    }
+
+    fn judge(&mut self, owner: Incarnation, ask: &Ask, verdict: &Verdict, now: LedgerTime) {
+        if self.state(ask, now) {
+            match *verdict {
+                Verdict::Charged { stamp, cost } => {
+                    assert_eq!(stamp, now);
+                    assert!(self.paused_until <= now, "charged during a pause");
+                    assert!(ask.least.fits_in(cost) && cost.fits_in(ask.most), "{cost:?} for {ask:?}");
+                    let charge = Charge { stamp, delivery: ask.delivery };
+                    self.charge(Charged { owner, charge, left: cost }, now);
+                }
+                Verdict::NotBefore { stamp, at } => {
+                    assert_eq!(stamp, now);
+                    assert!(at > now, "it would be asked again at once");
+                }
+                ref other => panic!("an ask is not answered by {other:?}"),
+            }
+        } else {
+            assert!(matches!(verdict, Verdict::NotBefore { .. }), "more limits in force than a connection carries: {verdict:?}");
+        }
+    }
+
+    /// Notes a statement; false when there are too many limits.
+    fn state(&mut self, ask: &Ask, now: LedgerTime) -> bool {
+        self.rules.retain(|limit, rule| rule.is_in_force(limit, now));
+        let stated: Vec<RateLimit> = ask.limits.iter().copied().collect();
+        let others = self.rules.keys().filter(|limit| !stated.contains(limit)).count();
+        if others + stated.len() > MAX_LIMITS {
+            return false;
+        }
+        let history = |dimension: Dimension| -> Vec<usize> {
+            let in_force = self.rules.iter().filter(|(limit, _)| limit.dimension() == dimension);
+            let counts = in_force.flat_map(|(limit, rule)| rule.counts.iter().map(move |charge| (*limit, *charge)));
+            let mut history: Vec<usize> =
+                counts.filter(|(limit, charge)| self.charges[*charge].leaves(limit) > now).map(|(_, charge)| charge).collect();
+            history.sort_unstable();
+            history.dedup();
+            history
+        };
+        let new: Vec<_> =
+            stated.iter().map(|limit| (*limit, Rule { stated_at: now, counts: history(limit.dimension()) })).collect();
+        for (limit, rule) in new {
+            self.rules.entry(limit).and_modify(|former| former.stated_at = now).or_insert(rule);
+        }
+        true
+    }
+
+    fn charge(&mut self, charged: Charged, now: LedgerTime) {
+        self.charges.push(charged);
+        for (limit, rule) in &mut self.rules {
+            rule.counts.push(self.charges.len() - 1);
+            let counts = rule.counts.iter().map(|charge| &self.charges[*charge]).filter(|charge| charge.leaves(limit) > now);
+            let held: u64 = counts.map(|charge| charge.left.along(limit.dimension())).sum();
+            let allowed = u64::from(limit.request_count().get());
+            let adds = charged.left.along(limit.dimension());
+            assert!(held <= allowed || adds == 0, "{held} of {allowed} in {limit:?} at {now:?}: {:?}", self.charges);
+        }
+    }
+}
+
+/// A pause, a delivery bound, a window: anything short.
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
