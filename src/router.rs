@@ -207,10 +207,11 @@ impl Router {
         let mut stale: Option<Grant> = None;
         loop {
             let (reply, answer) = Reply::channel();
-            let acquire = self.to_acquire(request, began_at, reply);
+            let sent_at = self.clock.now();
+            let acquire = to_acquire(request, sent_at.saturating_since(began_at), reply);
             let message = match stale.take() {
                 Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
-                None => Message::Acquire(request.key.clone(), acquire),
+                None => Message::Acquire(request.key.clone(), acquire, sent_at),
             };
             // An owner that is gone takes the reply with it, so the answer is lost at once.
             drop(shard.cast(message));
@@ -235,19 +236,6 @@ impl Router {
                     shard = owners.successor(shard_id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
                 }
             }
-        }
-    }
-
-    fn to_acquire(&self, request: &Request, began_at: Timestamp, reply: Reply) -> Acquire<Reply> {
-        Acquire {
-            request: request.id,
-            retryable: request.retryable,
-            niceness: request.niceness,
-            cost: request.cost,
-            limits: request.limits.clone(),
-            waited: self.clock.now().saturating_since(began_at),
-            patience: request.patience,
-            reply,
         }
     }
 
@@ -309,5 +297,18 @@ impl Router {
     fn lost(&self, found: &str) -> RouteError {
         let announced = self.stopped.borrow().as_deref().map(str::to_owned);
         RouteError::Stopped { reason: announced.unwrap_or_else(|| found.to_owned()) }
+    }
+}
+
+fn to_acquire(request: &Request, waited: Duration, reply: Reply) -> Acquire<Reply> {
+    Acquire {
+        request: request.id,
+        retryable: request.retryable,
+        niceness: request.niceness,
+        cost: request.cost,
+        limits: request.limits.clone(),
+        waited,
+        patience: request.patience,
+        reply,
     }
 }

@@ -51,7 +51,7 @@ impl Running {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shutdown_waits_for_the_snapshot_that_is_being_written() {
+async fn a_shutdown_while_a_snapshot_is_being_written_leaves_the_directory_free_and_whole() {
     const BATCHES: u64 = 20;
     const BATCH: u64 = 2000;
     let parent = tempfile::tempdir().unwrap();
@@ -60,10 +60,36 @@ async fn a_shutdown_waits_for_the_snapshot_that_is_being_written() {
         running.charge(batch + 1, batch * BATCH..(batch + 1) * BATCH).await;
     }
     running.consensus.raft.trigger().snapshot().await.unwrap();
+    let is_of_a_snapshot =
+        |file: std::io::Result<std::fs::DirEntry>| file.unwrap().file_name().to_string_lossy().contains("snapshot");
+    while !std::fs::read_dir(parent.path().join("data")).unwrap().any(is_of_a_snapshot) {
+        tokio::task::yield_now().await;
+    }
     running.end().await;
     let again = start(&parent.path().join("data")).await;
     assert_eq!(u64::try_from(again.consensus.ledger().tracked()), Ok(BATCHES * BATCH));
     again.end().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_returns_only_when_the_data_directory_is_free() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut running = start(&parent.path().join("data")).await;
+    let (held, in_use) = watch::channel(());
+    running.consensus.in_use = in_use;
+    let mut shutdown = std::pin::pin!(running.consensus.shutdown());
+    tokio::select! {
+        biased;
+        () = &mut shutdown => unreachable!("the directory is held"),
+        end = running.consensus.ended() => assert_eq!(end, "raft stopped"),
+    }
+    for _ in 0..100 {
+        let poll = std::future::poll_fn(|context| std::task::Poll::Ready(shutdown.as_mut().poll(context))).await;
+        assert!(poll.is_pending(), "the directory is held");
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    shutdown.await;
 }
 
 #[tokio::test]

@@ -33,8 +33,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(20);
 /// What a shard is told.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Queue this, or refuse it.
-    Acquire(ConnectionKey, Acquire<Reply>),
+    /// Queue this, sent at that moment, or refuse it.
+    Acquire(ConnectionKey, Acquire<Reply>, Timestamp),
     /// Its caller is gone: takes the waiter out, unless another caller has taken its place. The ticket is given back when that is done.
     Cancel(ConnectionKey, RequestId, Ticket),
     /// A slot came too late to be started; its waiter comes back.
@@ -146,7 +146,11 @@ impl Actor for Shard {
     async fn handle(&self, _: ActorRef<Message>, message: Message, state: &mut State) -> Result<(), ActorProcessingErr> {
         let now = state.now();
         match message {
-            Message::Acquire(key, acquire) => state.acquire(now, &key, acquire),
+            Message::Acquire(key, mut acquire, sent_at) => {
+                // What came back after a crash keeps its order only if its way to the mailbox counts as well.
+                acquire.waited += now.local.saturating_since(sent_at);
+                state.acquire(now, &key, acquire);
+            }
             Message::Cancel(key, request, _ticket) => {
                 state.with(now, &key, |throttle, _, _| drop(throttle.cancel(request, Reply::is_abandoned)))
             }

@@ -18,6 +18,7 @@ use crate::engine::grant::{Grant, Incarnation, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Cost, Limits, Niceness, RateLimit};
 use crate::engine::throttle::{Acquire, Patience, Refusal};
+use crate::engine::time::Timestamp;
 use crate::router::{Request, RouteError, Routed, Router};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,7 +114,7 @@ fn send(shard: &ActorRef<Message>, request: &Request) -> oneshot::Receiver<Outco
     let (reply, answer) = Reply::channel();
     let Request { key, id, retryable, niceness, cost, limits, patience } = request.clone();
     let acquire = Acquire { request: id, retryable, niceness, cost, limits, waited: Duration::ZERO, patience, reply };
-    shard.cast(Message::Acquire(key, acquire)).unwrap();
+    shard.cast(Message::Acquire(key, acquire, Timestamp::from_nanos(u64::MAX))).unwrap();
     answer
 }
 
@@ -122,7 +123,7 @@ fn granted(outcome: Outcome) -> Grant {
     offer.take().unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_shard_killed_while_fifty_wait_answers_each_once_in_order_and_breaks_no_window() {
     const LIMIT: usize = 10;
     let window = Duration::from_millis(300);
