@@ -1,5 +1,7 @@
 //! Owners that crash, are late, or are left: what only this crate can bring about.
 
+mod chaos;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
