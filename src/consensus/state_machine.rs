@@ -214,10 +214,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let snapshots = Arc::clone(&self.snapshots);
         let saved =
             blocking(move || snapshots.load().map_err(|error| StorageIOError::read_snapshot(None, &error).into())).await?;
-        Ok(saved.map(|saved| {
-            let data = Arc::try_unwrap(saved.data).unwrap_or_else(|shared| shared.to_vec());
-            Snapshot { meta: saved.meta, snapshot: Box::new(Cursor::new(data)) }
-        }))
+        Ok(saved.map(|saved| Snapshot { meta: saved.meta, snapshot: Box::new(Cursor::new(owned(saved.data))) }))
     }
 }
 
@@ -256,8 +253,13 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let data = Arc::new(encoded.await?);
         save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data: Arc::clone(&data) }).await?;
         self.bytes.store(byte_count(&data), Ordering::Relaxed);
-        Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(data.to_vec())) })
+        Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(owned(data))) })
     }
+}
+
+/// The bytes, copied only if they are kept elsewhere, too.
+fn owned(data: Arc<Vec<u8>>) -> Vec<u8> {
+    Arc::try_unwrap(data).unwrap_or_else(|shared| shared.to_vec())
 }
 
 fn byte_count(data: &[u8]) -> u64 {
