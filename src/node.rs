@@ -14,7 +14,7 @@ use crate::consensus::committer::CommitError;
 use crate::consensus::proposer::Proposer;
 use crate::consensus::{self, Consensus, ConsensusError};
 use crate::engine::grant::{Incarnation, NodeId};
-use crate::owner::Owners;
+use crate::owner::{Owners, OwnersHandle};
 use crate::router::Router;
 
 /// Why a node did not start.
@@ -70,11 +70,16 @@ impl Node {
         let max_in_flight = config.max_in_flight;
         let ledger = consensus.ledger().clone();
         let ring = ledger.ring();
-        let owners = Owners::start(config, clock, proposer.clone(), ledger).await;
-        let owners = owners.map_err(|error| StartError::Owners { reason: error.to_string() })?;
+        let owners = match Owners::start(config, clock, proposer.clone(), ledger).await {
+            Ok(owners) => owners,
+            Err(error) => {
+                consensus.shutdown().await;
+                return Err(StartError::Owners { reason: error.to_string() });
+            }
+        };
         let router = Router::new(owners.handle(), ring, proposer, stop(&stopped), clock, max_in_flight);
         let upkeep = tokio::spawn(consensus.upkeep(committer));
-        let proposals = tokio::spawn(end_with(proposals, Arc::clone(&consensus), stopped.clone()));
+        let proposals = tokio::spawn(end_with(proposals, Arc::clone(&consensus), owners.handle(), stopped.clone()));
         tracing::info!(node = %id, epoch = epoch.0.0, "serving");
         Ok(Self {
             id,
@@ -125,35 +130,92 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         announce(&self.stopped, "its node was dropped");
+        // The owners stop with their handle; Raft ends, and frees the data directory, when these tasks have let go of it.
         for task in &self.tasks {
             task.abort();
         }
     }
 }
 
-/// Serves until the proposer ends; then tells everybody why.
+/// Serves until the proposer, consensus or the owners end; then tells everybody why.
 async fn end_with(
     proposals: impl Future<Output = consensus::proposer::ProposerEnd>,
     consensus: Arc<Consensus>,
+    owners: OwnersHandle,
     stopped: watch::Sender<Option<Arc<str>>>,
 ) {
-    let end = proposals.await;
-    let reason = consensus.failure().map_or_else(|| end.to_string(), |failure| failure.to_string());
-    tracing::error!(%reason, "the node stops: nothing is acknowledged any more");
-    announce(&stopped, &reason);
+    let end = tokio::select! {
+        end = proposals => end.to_string(),
+        // A disk may fail while nobody asks for anything.
+        end = consensus.ended() => end,
+        () = owners.ended() => "its owners have ended".to_owned(),
+    };
+    let reason = consensus.failure().map_or(end, |failure| failure.to_string());
+    if announce(&stopped, &reason) {
+        tracing::error!(%reason, "the node stops: nothing is acknowledged any more");
+    }
 }
 
-/// Says why the node has stopped; the first reason stands.
-fn announce(stopped: &watch::Sender<Option<Arc<str>>>, reason: &str) {
+/// Says why the node has stopped, if this is the first reason: that one stands.
+fn announce(stopped: &watch::Sender<Option<Arc<str>>>, reason: &str) -> bool {
     stopped.send_if_modified(|current| {
         let is_first = current.is_none();
         if is_first {
             *current = Some(reason.into());
         }
         is_first
-    });
+    })
 }
 
 fn random_run() -> NonZeroU64 {
     NonZeroU64::new(rand::random()).unwrap_or(NonZeroU64::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock;
+    use crate::{AcquireError, Connection, RateLimit};
+
+    async fn soon<F: Future>(future: F) -> F::Output {
+        clock::timeout(Duration::from_secs(20), future).await.unwrap()
+    }
+
+    /// A node, and a call that waits an hour there.
+    async fn waiting_node() -> (Node, JoinHandle<Result<(), AcquireError>>) {
+        let node = Node::start(NodeConfig::in_memory()).await.unwrap();
+        let connection = Connection::new("test", "full", RateLimit::new(1, Duration::from_secs(3600)).unwrap()).unwrap();
+        drop(node.throttler().acquire(&connection).await.unwrap());
+        let throttler = node.throttler();
+        let call = tokio::spawn(async move { throttler.acquire(&connection).await.map(drop) });
+        while node.throttler().report().await.waiters == 0 {
+            tokio::task::yield_now().await;
+        }
+        (node, call)
+    }
+
+    #[tokio::test]
+    async fn consensus_that_ends_while_nobody_proposes_stops_the_node_and_tells_those_who_wait() {
+        let (node, call) = waiting_node().await;
+        node.consensus.shutdown().await;
+        let reason = soon(node.stopped()).await;
+        assert!(reason.contains("raft stopped"), "{reason}");
+        assert_eq!(soon(call).await.unwrap(), Err(AcquireError::Stopped { reason: reason.clone() }));
+        let connection = Connection::new("test", "other", RateLimit::new(1, Duration::from_secs(1)).unwrap()).unwrap();
+        let paused = soon(node.throttler().penalize(&connection, Duration::from_secs(1))).await;
+        assert_eq!(paused, Err(AcquireError::Stopped { reason }));
+        node.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn owners_that_end_stop_the_node_and_tell_those_who_wait() {
+        let (node, call) = waiting_node().await;
+        let shard = node.owners.as_ref().unwrap().handle().shard(crate::engine::grant::ShardId { node: node.id, index: 0 });
+        shard.unwrap().try_get_supervisor().unwrap().kill();
+        assert_eq!(soon(node.stopped()).await, "its owners have ended");
+        assert_eq!(soon(call).await.unwrap(), Err(AcquireError::Stopped { reason: "its owners have ended".to_owned() }));
+        node.shutdown().await;
+    }
 }

@@ -7,7 +7,6 @@
 //! Must not: decide who is served.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ractor::ActorRef;
@@ -23,7 +22,7 @@ use crate::engine::rate::{Cost, Limits, Niceness};
 use crate::engine::ring::Ring;
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::engine::time::Timestamp;
-use crate::owner::{Message, Outcome, OwnersHandle, Reply};
+use crate::owner::{Admission, Message, Outcome, OwnersHandle, Reply, Ticket};
 
 /// How long a try waits for an owner before it counts as out of reach.
 const TRY_REACHES_WITHIN: Duration = Duration::from_secs(1);
@@ -93,20 +92,7 @@ pub(crate) struct Router {
     proposer: Proposer,
     stopped: Stopped,
     clock: Clock,
-    in_flight: Arc<AtomicUsize>,
-    max_in_flight: usize,
-}
-
-/// A place among the acquires in flight, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    in_flight: Arc<AtomicUsize>,
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
+    admission: Admission,
 }
 
 /// A slot, and what its holder takes up.
@@ -124,26 +110,26 @@ pub(crate) struct Routed {
 struct Place<'a> {
     request: &'a Request,
     shard: ActorRef<Message>,
-    /// `None` when it has come, or was lost with its owner.
-    answer: Option<oneshot::Receiver<Outcome>>,
+    answer: oneshot::Receiver<Outcome>,
+    /// While it waits. What its caller gets, or what the owner gives back when it has read that nobody waits any more.
+    ticket: Option<Ticket>,
 }
 
 impl Place<'_> {
-    /// The owner's answer; `None` when the owner is gone. Cancel-safe.
-    async fn answer(&mut self) -> Option<Outcome> {
-        let outcome = self.answer.as_mut()?.await.ok();
-        self.answer = None;
-        outcome
+    /// The owner's answer, and the ticket; `None` for the answer when the owner is gone.
+    async fn outcome(mut self) -> (Option<Outcome>, Option<Ticket>) {
+        let outcome = (&mut self.answer).await.ok();
+        (outcome, self.ticket.take())
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(mut answer) = self.answer.take() {
+        if let Some(ticket) = self.ticket.take() {
             // Closed first: by that the owner tells this waiter from a retry that took its place.
-            answer.close();
+            self.answer.close();
             // An owner that is gone has no queue to leave.
-            drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id)));
+            drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id, ticket)));
         }
     }
 }
@@ -158,7 +144,7 @@ impl Router {
         clock: Clock,
         max_in_flight: usize,
     ) -> Self {
-        Self { owners, ring, proposer, stopped, clock, in_flight: Arc::default(), max_in_flight }
+        Self { owners, ring, proposer, stopped, clock, admission: Admission::new(max_in_flight) }
     }
 
     /// The clock by which patience and grants are judged.
@@ -183,23 +169,19 @@ impl Router {
             Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
         };
         let mut stopped = self.stopped.clone();
-        let answer = tokio::select! {
-            answer = self.attempt(request, began_at) => answer,
+        let (grant, ticket) = tokio::select! {
+            // An owner's answer that comes late is an answer still.
+            biased;
+            answer = self.attempt(request, began_at, ticket) => answer,
             // The owner ends its waiters itself; this is for an owner that can't.
             () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
             _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
-        };
-        let waited = self.clock.now().saturating_since(began_at);
-        answer.map(|grant| Routed { grant, ticket, waited })
+        }?;
+        Ok(Routed { grant, ticket, waited: self.clock.now().saturating_since(began_at) })
     }
 
     fn admit(&self) -> Result<Ticket, RouteError> {
-        let ticket = Ticket { in_flight: Arc::clone(&self.in_flight) };
-        let before = self.in_flight.fetch_add(1, Ordering::AcqRel);
-        if before >= self.max_in_flight {
-            return Err(RouteError::TooManyInFlight { max_in_flight: self.max_in_flight });
-        }
-        Ok(ticket)
+        self.admission.admit().map_err(|max_in_flight| RouteError::TooManyInFlight { max_in_flight })
     }
 
     async fn sleep_until(&self, ends_at: Option<Timestamp>) {
@@ -218,7 +200,7 @@ impl Router {
     }
 
     /// Asks the owner, whoever it is, until one has answered.
-    async fn attempt(&self, request: &Request, began_at: Timestamp) -> Result<Grant, RouteError> {
+    async fn attempt(&self, request: &Request, began_at: Timestamp, mut ticket: Ticket) -> Result<(Grant, Ticket), RouteError> {
         let mut owners = self.owners.clone();
         let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
@@ -230,14 +212,16 @@ impl Router {
                 Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
                 None => Message::Acquire(request.key.clone(), acquire),
             };
-            let mut place = Place { request, shard: shard.clone(), answer: Some(answer) };
             // An owner that is gone takes the reply with it, so the answer is lost at once.
             drop(shard.cast(message));
-            match place.answer().await {
+            let place = Place { request, shard: shard.clone(), answer, ticket: Some(ticket) };
+            let (outcome, kept) = place.outcome().await;
+            ticket = kept.ok_or_else(|| self.lost("its ticket was given back"))?;
+            match outcome {
                 Some(Outcome::Granted(offer)) => {
                     let grant = offer.take().ok_or_else(|| self.lost("its slot was taken by another"))?;
                     if !grant.is_stale(self.clock.now()) {
-                        return Ok(grant);
+                        return Ok((grant, ticket));
                     }
                     tracing::debug!(key = %request.key, release = grant.release.get(), "a grant came too late; queueing again");
                     stale = Some(grant);
@@ -282,22 +266,26 @@ impl Router {
     /// Lets nothing through for this connection, from now on for `pause`, for every worker.
     ///
     /// # Errors
-    /// [`RouteError::Stopped`].
+    /// [`RouteError::TooManyInFlight`], [`RouteError::Stopped`].
     pub(crate) async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
+        let ticket = Arc::new(self.admit()?);
         let mut stopped = self.stopped.clone();
         tokio::select! {
-            answer = self.attempt_pause(key, pause) => answer,
+            answer = self.attempt_pause(key, pause, &ticket) => answer,
             _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
         }
     }
 
-    async fn attempt_pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
+    async fn attempt_pause(&self, key: &ConnectionKey, pause: Duration, ticket: &Arc<Ticket>) -> Result<(), RouteError> {
         loop {
             let (_, shard) = self.owner_of(key).await?;
             let epoch = self.ring.borrow().epoch();
             let proposal = Proposal { epoch, key: key.clone(), action: Action::Pause { pause } };
             let (answered, mut answer) = tokio::sync::mpsc::channel(1);
+            // The proposal stands when its caller is gone, and counts until it is answered.
+            let ticket = Arc::clone(ticket);
             let inbox: Inbox = Arc::new(move |settled| {
+                let _in_flight = &ticket;
                 if let Some(settled) = settled.into_iter().next() {
                     // Whoever asked may be gone; the pause holds all the same.
                     drop(answered.try_send(settled.verdict));

@@ -76,7 +76,8 @@ impl Throttler {
     /// `Retry-After`. Waiters keep their order; a longer pause is never shortened.
     ///
     /// # Errors
-    /// [`AcquireError::Invalid`] for a pause outside its range, [`AcquireError::Stopped`].
+    /// [`AcquireError::Invalid`] for a pause outside its range, [`AcquireError::BoundReached`] as for an acquire,
+    /// [`AcquireError::Stopped`].
     pub async fn penalize(&self, connection: &Connection, pause: Duration) -> Result<(), AcquireError> {
         if pause.is_zero() || pause > MAX_PENALTY {
             return Err(InvalidInput::PenaltyOutOfRange { pause }.into());

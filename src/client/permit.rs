@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::engine::grant::{ArrivalNumber, Charge, Grant, ReleaseNumber};
-use crate::router::{Routed, Ticket};
+use crate::owner::Ticket;
+use crate::router::Routed;
 
 /// The right to make one request now. Dropping it ends the request; the slot stays used, for the request may have reached the
 /// platform.

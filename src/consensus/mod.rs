@@ -42,6 +42,8 @@ const BYTES_PER_CONNECTION: u64 = 160;
 const TICK_EVERY: Duration = Duration::from_secs(1);
 /// How soon it moves on again when one entry could not forget all that had expired.
 const TICK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// How long a node that ends waits for its data directory: a snapshot may be on its way to a slow disk.
+const RELEASED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a node waits before it tries again to join.
 const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -66,6 +68,8 @@ pub(crate) struct Consensus {
     ledger: LedgerReader,
     log_bytes: Arc<AtomicU64>,
     failure: watch::Receiver<Option<Arc<StorageError>>>,
+    /// Closed when nothing here uses the data directory any more.
+    in_use: watch::Receiver<()>,
     clock: Clock,
 }
 
@@ -83,7 +87,7 @@ impl Consensus {
     pub(crate) async fn start(storage: &Storage, expected: Option<NodeId>, clock: Clock) -> Result<Self, ConsensusError> {
         let opened = open(storage.clone(), expected, clock);
         let opened = tokio::task::spawn_blocking(opened).await;
-        let Opened { node, log, state_machine } = opened.map_err(|error| raft_error(&error))??;
+        let Opened { node, log, state_machine, in_use } = opened.map_err(|error| raft_error(&error))??;
         let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
         let raft =
             Raft::new(node.get(), raft_config()?, Network, log, state_machine).await.map_err(|error| raft_error(&error))?;
@@ -92,7 +96,7 @@ impl Consensus {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
             Err(error) => return Err(raft_error(&error)),
         }
-        Ok(Self { raft, node, ledger, log_bytes, failure, clock })
+        Ok(Self { raft, node, ledger, log_bytes, failure, in_use, clock })
     }
 
     /// Who this node is.
@@ -108,6 +112,15 @@ impl Consensus {
     /// The way to commit commands, and the work behind it.
     pub(crate) fn committer(&self) -> (Committer, impl Future<Output = ()> + Send + 'static) {
         Committer::new(self.raft.clone(), self.ledger.clone(), self.clock)
+    }
+
+    /// Returns when Raft has ended, for whatever reason, and says which. Cancel-safe.
+    pub(crate) async fn ended(&self) -> String {
+        // These change seldom, and their sender is the core's: waiting costs nothing at each commit.
+        let mut core = self.raft.server_metrics();
+        while core.changed().await.is_ok() {}
+        let end = self.raft.metrics().borrow().running_state.clone();
+        end.err().map_or_else(|| "its Raft core has ended".to_owned(), |fatal| fatal.to_string())
     }
 
     /// Why the log could not be written, if it could not.
@@ -134,10 +147,16 @@ impl Consensus {
         }
     }
 
-    /// Stops Raft and closes the log.
+    /// Stops Raft, closes the log, and returns when the data directory is free for another.
     pub(crate) async fn shutdown(&self) {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the Raft core ended abnormally");
+        }
+        // Raft's other tasks end after its core: one applies entries, one may be writing a snapshot.
+        let mut in_use = self.in_use.clone();
+        let released = async { while in_use.changed().await.is_ok() {} };
+        if let Err(error) = clock::timeout(RELEASED_WITHIN, released).await {
+            tracing::warn!(%error, "the data directory is still in use");
         }
     }
 }
@@ -162,6 +181,7 @@ struct Opened {
     node: NodeId,
     log: LogStore<types::TypeConfig>,
     state_machine: StateMachine,
+    in_use: watch::Receiver<()>,
 }
 
 /// Opens what is on disk; blocks.
@@ -170,14 +190,14 @@ fn open(storage: Storage, expected: Option<NodeId>, clock: Clock) -> impl FnOnce
         Storage::Memory => {
             let node = expected.unwrap_or_else(|| NodeId::new(rand::random()));
             let state_machine = StateMachine::load(SnapshotStore::in_memory(), clock)?;
-            Ok(Opened { node, log: LogStore::in_memory(), state_machine })
+            Ok(Opened { node, log: LogStore::in_memory(), state_machine, in_use: watch::channel(()).1 })
         }
         Storage::Disk(path) => {
             let directory = Arc::new(DataDir::open(path, expected.map(NodeId::get))?);
             let state_machine = StateMachine::load(SnapshotStore::on_disk(Arc::clone(&directory)), clock)?;
             let log = LogStore::open(&directory)?;
             log.require_snapshot(state_machine.snapshot_covers())?;
-            Ok(Opened { node: NodeId::new(directory.identity().node), log, state_machine })
+            Ok(Opened { node: NodeId::new(directory.identity().node), log, state_machine, in_use: directory.in_use() })
         }
     }
 }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::result_large_err, reason = "the error is openraft's")]
 
+use std::any::Any;
 use std::io::Cursor;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use openraft::storage::RaftStateMachine;
@@ -165,7 +167,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let now = self.clock.now();
         let mut applied = self.applied.lock();
-        let answers = entries.into_iter().map(|entry| applied.apply(entry, now)).collect();
+        // openraft would wait for ever for a state machine that has panicked; what is half applied is not used any more.
+        let answers =
+            panic::catch_unwind(AssertUnwindSafe(|| entries.into_iter().map(|entry| applied.apply(entry, now)).collect()));
+        let answers = answers.map_err(|panic| StorageIOError::write_state_machine(&LedgerPanicked::of(&*panic)))?;
         self.publish_ring(&applied.ledger);
         Ok(answers)
     }
@@ -200,6 +205,21 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             let data = Arc::try_unwrap(saved.data).unwrap_or_else(|shared| shared.to_vec());
             Snapshot { meta: saved.meta, snapshot: Box::new(Cursor::new(data)) }
         }))
+    }
+}
+
+/// The ledger has a bug. No replica can apply the entry.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger panicked: {message}")]
+struct LedgerPanicked {
+    message: String,
+}
+
+impl LedgerPanicked {
+    fn of(panic: &(dyn Any + Send)) -> Self {
+        let message = panic.downcast_ref::<String>().cloned();
+        let message = message.or_else(|| panic.downcast_ref::<&str>().map(|message| (*message).to_owned()));
+        Self { message: message.unwrap_or_else(|| "no message".to_owned()) }
     }
 }
 
@@ -239,3 +259,6 @@ async fn blocking<T: Send + 'static>(
         Err(error) => Err(StorageIOError::read_state_machine(&error).into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,11 @@
 //! A shard that crashes is respawned from the ledger. Its waiters learn it by their lost reply and come back with their ages; slots that
 //! it had charged and not released leave with their window.
 
+mod admission;
 mod offer;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::admission::{Admission, Ticket};
 pub(crate) use self::offer::{Outcome, Reply};
 pub(crate) use self::shard::Message;
 pub use self::shard::ShardReport;
@@ -65,12 +69,19 @@ impl Owners {
         OwnersHandle { shards: self.shards.clone() }
     }
 
-    /// Stops all shards; whoever waits there loses their reply.
-    pub(crate) async fn stop(self) {
+    /// Stops all shards and waits until they have ended; whoever waits there loses their reply.
+    pub(crate) async fn stop(mut self) {
         self.supervisor.stop(None);
-        if let Err(error) = self.supervisor_task.await {
+        if let Err(error) = (&mut self.supervisor_task).await {
             tracing::warn!(%error, "the owners' supervisor ended abnormally");
         }
+    }
+}
+
+impl Drop for Owners {
+    fn drop(&mut self) {
+        // An actor lives on when nobody holds it any more.
+        self.supervisor.stop(None);
     }
 }
 
@@ -86,6 +97,11 @@ impl OwnersHandle {
             |shards: &Shards| shards.get(usize::from(id.index)).is_some_and(|shard| shard.get_id() != gone.get_id());
         let shards = self.shards.wait_for(has_changed).await.ok()?;
         shards.get(usize::from(id.index)).cloned()
+    }
+
+    /// Returns when the owners have ended, for whatever reason. Cancel-safe.
+    pub(crate) async fn ended(mut self) {
+        while self.shards.changed().await.is_ok() {}
     }
 
     /// What the shards have in memory, all together.
@@ -131,6 +147,12 @@ impl Actor for Supervisor {
         }
         table.send_replace(shards);
         Ok(Supervised { shared, numbers, table })
+    }
+
+    async fn post_stop(&self, myself: ActorRef<()>, _: &mut Supervised) -> Result<(), ActorProcessingErr> {
+        // ractor would only kill them, and not wait for their end.
+        myself.stop_children_and_wait(None, None).await;
+        Ok(())
     }
 
     async fn handle_supervisor_evt(

@@ -14,6 +14,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::admission::Ticket;
 use super::offer::{Offer, Outcome, Reply};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
@@ -34,8 +35,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(20);
 pub(crate) enum Message {
     /// Queue this, or refuse it.
     Acquire(ConnectionKey, Acquire<Reply>),
-    /// Its caller is gone: takes the waiter out, unless another caller has taken its place.
-    Cancel(ConnectionKey, RequestId),
+    /// Its caller is gone: takes the waiter out, unless another caller has taken its place. The ticket is given back when that is done.
+    Cancel(ConnectionKey, RequestId, Ticket),
     /// A slot came too late to be started; its waiter comes back.
     Requeue(ConnectionKey, Grant, Acquire<Reply>),
     /// A slot was never started.
@@ -146,7 +147,7 @@ impl Actor for Shard {
         let now = state.now();
         match message {
             Message::Acquire(key, acquire) => state.acquire(now, &key, acquire),
-            Message::Cancel(key, request) => {
+            Message::Cancel(key, request, _ticket) => {
                 state.with(now, &key, |throttle, _, _| drop(throttle.cancel(request, Reply::is_abandoned)))
             }
             Message::Requeue(key, grant, acquire) => state.requeue(now, &key, &grant, acquire),
@@ -158,7 +159,6 @@ impl Actor for Shard {
             Message::Wake => state.wake(now),
             Message::Report(reply) => drop(reply.send(state.report())),
         }
-        state.arguments.numbers.store(state.sequence.last(), Ordering::Release);
         Ok(())
     }
 }
@@ -236,7 +236,10 @@ impl State {
     }
 
     fn wake(&mut self, now: Now) {
-        self.timer = None;
+        if let Some((_, timer)) = self.timer.take() {
+            // It is not always this one that has rung.
+            timer.abort();
+        }
         while let Some((at, key)) = self.wakes.pop_first() {
             if at > now.local {
                 self.wakes.insert((at, key));
@@ -274,6 +277,8 @@ impl State {
     }
 
     fn perform(&mut self, key: &ConnectionKey) {
+        // Before anybody hears of a number, so that no successor draws it again.
+        self.arguments.numbers.store(self.sequence.last(), Ordering::Release);
         for effect in self.effects.drain(..) {
             match effect {
                 Effect::Release { reply, request, grant } => {

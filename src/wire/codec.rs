@@ -4,8 +4,8 @@
 //! and raise [`VERSION`]. Every value starts with that version, so that a later release can tell
 //! what it reads.
 //!
-//! Promises: what [`encode`] accepts, [`decode`] of the same release reads back; [`decode`] never
-//! reserves more memory than [`LIMIT`] bytes because of what the input claims.
+//! Promises: what [`encode`] accepts, [`decode`] of the same release reads back; [`decode`] never reserves more memory than 64 MiB,
+//! or [`CLAIMED_PER_BYTE`] times [`LIMIT`] for an input that is itself over 4 MiB, because of what the input claims.
 //! Must not: meet bytes of strangers. Those are protobuf.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
@@ -16,10 +16,20 @@ use serde::de::DeserializeOwned;
 /// The first byte of every encoded value.
 pub(crate) const VERSION: u8 = 1;
 
-/// The longest encoding of one value, in bytes, its version byte not counted: 64 MiB.
-pub(crate) const LIMIT: usize = 64 << 20;
+/// The longest encoding of one value, in bytes, its version byte not counted: 1 GiB, room for the snapshot of a million connections
+/// with the longest names.
+pub(crate) const LIMIT: usize = 1 << 30;
 
-const CONFIGURATION: Configuration<LittleEndian, Varint, Limit<LIMIT>> = bincode::config::standard().with_limit::<LIMIT>();
+/// bincode counts what a value takes in memory against its limit, not what it takes in the input: a small `u128` claims 16 bytes and is
+/// encoded in one.
+pub(crate) const CLAIMED_PER_BYTE: usize = 16;
+
+/// Up to this length, in bytes, an input is read under the tight limit.
+const SMALL: usize = 4 << 20;
+
+const ENCODING: Configuration<LittleEndian, Varint> = bincode::config::standard();
+const TIGHT: Configuration<LittleEndian, Varint, Limit<{ SMALL * CLAIMED_PER_BYTE }>> = ENCODING.with_limit();
+const WIDE: Configuration<LittleEndian, Varint, Limit<{ LIMIT.saturating_mul(CLAIMED_PER_BYTE) }>> = ENCODING.with_limit();
 
 /// Why a value could not be encoded, or bytes could not be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -58,10 +68,14 @@ pub enum CodecError {
 /// # Errors
 /// When the type's `Serialize` refuses, or the encoding would be longer than [`LIMIT`].
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    encode_within(LIMIT, value)
+}
+
+fn encode_within<T: Serialize>(limit: usize, value: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = vec![VERSION];
-    bincode::serde::encode_into_std_write(value, &mut bytes, CONFIGURATION).map_err(CodecError::Encode)?;
+    bincode::serde::encode_into_std_write(value, &mut bytes, ENCODING).map_err(CodecError::Encode)?;
     let length = bytes.len().saturating_sub(1);
-    if length > LIMIT {
+    if length > limit {
         return Err(CodecError::TooLong { length });
     }
     Ok(bytes)
@@ -76,7 +90,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
     if *version != VERSION {
         return Err(CodecError::UnknownVersion { found: *version });
     }
-    let (value, read) = bincode::serde::decode_from_slice(body, CONFIGURATION).map_err(CodecError::Decode)?;
+    let decoded = match body.len() {
+        0..=SMALL => bincode::serde::decode_from_slice(body, TIGHT),
+        _ => bincode::serde::decode_from_slice(body, WIDE),
+    };
+    let (value, read) = decoded.map_err(CodecError::Decode)?;
     match body.len().saturating_sub(read) {
         0 => Ok(value),
         trailing => Err(CodecError::Trailing { trailing }),
@@ -117,7 +135,17 @@ mod tests {
 
     #[test]
     fn a_value_too_long_to_read_back_is_not_written() {
-        let value = vec![7_u8; LIMIT];
-        assert!(encode(&value).is_err());
+        // The length takes a byte, too.
+        assert!(matches!(encode_within(100, &[7_u8; 100].as_slice()), Err(CodecError::TooLong { length: 101 })));
+        assert!(encode_within(101, &[7_u8; 100].as_slice()).is_ok());
+    }
+
+    #[test]
+    fn a_large_value_of_small_numbers_reads_back() {
+        let numbers = vec![7_u64; 9_000_000];
+        let bytes = encode(&numbers).expect("9 MB are within the limit");
+        assert!(decode::<Vec<u64>>(&bytes).expect("own encoding") == numbers);
+        let just_small = vec![u128::MIN; SMALL - 8];
+        assert!(decode::<Vec<u128>>(&encode(&just_small).expect("encodes")).expect("own encoding") == just_small);
     }
 }

@@ -1,5 +1,7 @@
 //! Every bound of a node: what is refused beyond it, and that it can be reached again.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -86,5 +88,38 @@ async fn more_than_eight_different_limits_of_one_connection_are_refused() {
     assert_eq!(refused, Err(AcquireError::BoundReached { bound: "limits per connection", max: 8 }));
     let nine = (1..9).try_fold(connection("own", 9, HOUR), |connection, count| connection.and_limit(bare_limit(count, HOUR)));
     assert_eq!(nine.unwrap_err().to_string(), "connection has 9 limits: it takes 1 to 8");
+    node.shutdown().await;
+}
+
+/// Begins something and gives it up at once, before anybody else can run.
+fn begin_and_drop<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_up_counts_until_its_owner_has_read_so() {
+    const MOST: usize = 50;
+    let refused = AcquireError::BoundReached { bound: "max_in_flight", max: MOST };
+    let mut config = NodeConfig::in_memory();
+    config.max_in_flight = MOST;
+    let node = Node::start(config).await.unwrap();
+    let throttler = node.throttler();
+    let hourly = connection("hourly", 1, HOUR);
+    // One thread: no owner runs before this test waits.
+    for _ in 0..MOST {
+        assert!(begin_and_drop(throttler.acquire(&hourly)).is_none());
+    }
+    let next = begin_and_drop(throttler.acquire(&hourly)).expect("an answer at once");
+    assert_eq!(next.map(drop), Err(refused.clone()));
+    eventually("one can be begun", SECOND, || async { throttler.acquire(&connection("free", 9, SECOND)).await.is_ok() }).await;
+    assert!(throttler.request(&hourly).try_acquire().await.unwrap().is_some(), "they have cost nothing");
+    for _ in 0..MOST {
+        assert!(begin_and_drop(throttler.penalize(&hourly, SECOND)).is_none());
+    }
+    assert_eq!(begin_and_drop(throttler.penalize(&hourly, SECOND)), Some(Err(refused)));
+    eventually("one can be begun", SECOND, || async { throttler.penalize(&hourly, SECOND).await.is_ok() }).await;
     node.shutdown().await;
 }

@@ -13,8 +13,11 @@ mod bounds;
 mod calls;
 mod crash;
 mod data_directory;
+mod endings;
+mod full_disk;
 mod memory;
 mod requests;
+mod snapshots;
 mod support;
 mod tries;
 

@@ -104,6 +104,25 @@ async fn a_retry_takes_the_place_of_the_one_that_waits() {
 }
 
 #[tokio::test]
+async fn a_retry_waits_as_long_as_it_says_itself() {
+    let node = node().await;
+    let throttler = node.throttler();
+    let connection = connection("patience", 1, Duration::from_millis(600));
+    drop(throttler.acquire(&connection).await.unwrap());
+    let call = || throttler.request(&connection).request_id(RequestId::new(10));
+    let short = || call().timeout(Duration::from_millis(100));
+    let (first, second) = tokio::join!(short().acquire(), call().acquire());
+    assert_eq!(first.map(drop), Err(AcquireError::Superseded));
+    drop(second.unwrap());
+    let other = || throttler.request(&connection).request_id(RequestId::new(11));
+    let (first, second) = tokio::join!(other().acquire(), other().try_acquire());
+    assert_eq!(first.map(drop), Err(AcquireError::Superseded));
+    assert!(second.unwrap().is_none(), "it only tries");
+    assert_eq!(throttler.report().await.waiters, 0);
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn of_differing_limits_the_strictest_rules() {
     let node = node().await;
     let throttler = node.throttler();

@@ -14,6 +14,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::error::StorageError;
 use super::small_file::{self, SmallFile};
@@ -43,7 +44,18 @@ pub(crate) struct DataDir {
     path: PathBuf,
     identity: Identity,
     /// The lock ends with the file handle, also when the process is killed.
-    _lock: File,
+    lock: File,
+    /// Closed after the lock has ended: fields are dropped after the value itself.
+    in_use: watch::Sender<()>,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // A child that this process is starting may hold a copy of the handle for a moment.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, path = %self.path.display(), "the data directory could not be unlocked");
+        }
+    }
 }
 
 impl DataDir {
@@ -84,7 +96,7 @@ impl DataDir {
                 identity
             }
         };
-        Ok(Self { path, identity, _lock: lock })
+        Ok(Self { path, identity, lock, in_use: watch::Sender::new(()) })
     }
 
     /// Where the directory is.
@@ -95,6 +107,11 @@ impl DataDir {
     /// Whose data it holds.
     pub(crate) const fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Closes when the directory is free for another.
+    pub(crate) fn in_use(&self) -> watch::Receiver<()> {
+        self.in_use.subscribe()
     }
 
     /// Replaces the content of a small file, durably.
