@@ -152,3 +152,34 @@ impl Writer {
         Ok(stamp)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::consensus::network::Network;
+    use crate::consensus::state_machine::StateMachine;
+    use crate::consensus::storage::{LogStore, SnapshotStore};
+
+    #[tokio::test]
+    async fn a_leader_stamps_nothing_before_it_has_applied_an_entry_of_its_own_term_and_then_ever_later() {
+        let clock = Clock::start();
+        let machine = StateMachine::load(SnapshotStore::in_memory(), clock).unwrap();
+        let ledger = machine.reader();
+        let config = Arc::new(openraft::Config::default().validate().unwrap());
+        let raft = Raft::new(1, config, Network, LogStore::in_memory(), machine).await.unwrap();
+        let mut writer = Writer { raft: raft.clone(), ledger, clock, stamped: None };
+        assert_eq!(writer.stamp(), Err(CommitError::NotLeader { leader: None }));
+        raft.initialize(std::collections::BTreeSet::from([1])).await.unwrap();
+        let mut metrics = raft.metrics();
+        let applied = |metrics: &openraft::RaftMetrics<_, _>| {
+            metrics.last_applied.is_some_and(|last: openraft::LogId<u64>| last.leader_id.term == metrics.current_term)
+        };
+        metrics.wait_for(applied).await.unwrap();
+        let stamps: Vec<LedgerTime> = (0..100).map(|_| writer.stamp().unwrap()).collect();
+        assert!(stamps.is_sorted_by(|earlier, later| earlier < later), "{stamps:?}");
+        raft.shutdown().await.unwrap();
+        assert!(matches!(writer.stamp(), Err(CommitError::Stopped { .. })));
+    }
+}

@@ -8,6 +8,8 @@ mod network;
 pub(crate) mod proposer;
 pub(crate) mod state_machine;
 pub(crate) mod storage;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::collections::BTreeSet;
@@ -34,10 +36,9 @@ use crate::engine::ledger::{Answer, Command};
 const ELECTION_TIMEOUT_MILLIS: (u64, u64) = (200, 240);
 /// How often a leader shows itself.
 const HEARTBEAT_MILLIS: u64 = 50;
-/// A snapshot is worth while when the log is larger than this, and larger than what the snapshot would be.
+/// A snapshot is worth while when the log is larger than this, and larger than the snapshot before: so what is written for
+/// snapshots, and what is read at a restart, stays in proportion to what the log itself writes.
 const MIN_LOG_BYTES: u64 = 1024 * 1024;
-/// What a tracked connection takes in a snapshot, roughly.
-const BYTES_PER_CONNECTION: u64 = 160;
 /// How often ledger time moves on by itself while anything is tracked.
 const TICK_EVERY: Duration = Duration::from_secs(1);
 /// How soon it moves on again when one entry could not forget all that had expired.
@@ -134,12 +135,10 @@ impl Consensus {
         async move {
             loop {
                 clock::sleep(if ledger.has_expired() { TICK_AGAIN_AFTER } else { TICK_EVERY }).await;
-                let tracked = ledger.tracked();
-                if tracked > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
+                if ledger.tracked() > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
                     return;
                 }
-                let snapshot_bytes = BYTES_PER_CONNECTION.saturating_mul(u64::try_from(tracked).unwrap_or(u64::MAX));
-                let is_worth_it = log_bytes.load(Ordering::Relaxed) > snapshot_bytes.max(MIN_LOG_BYTES);
+                let is_worth_it = log_bytes.load(Ordering::Relaxed) > ledger.snapshot_bytes().max(MIN_LOG_BYTES);
                 if is_worth_it && raft.trigger().snapshot().await.is_err() {
                     return;
                 }

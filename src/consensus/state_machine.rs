@@ -6,6 +6,7 @@ use std::any::Any;
 use std::io::Cursor;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openraft::storage::RaftStateMachine;
 use openraft::{
@@ -43,6 +44,7 @@ struct Applied {
 pub(crate) struct LedgerReader {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Receiver<Arc<Ring>>,
+    snapshot_bytes: Arc<AtomicU64>,
 }
 
 impl LedgerReader {
@@ -68,6 +70,11 @@ impl LedgerReader {
         self.applied.lock().ledger.has_expired()
     }
 
+    /// How long the current snapshot is; 0 before the first.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes.load(Ordering::Relaxed)
+    }
+
     /// The ring, and its changes.
     pub(crate) fn ring(&self) -> watch::Receiver<Arc<Ring>> {
         self.ring.clone()
@@ -85,6 +92,7 @@ pub(crate) struct StateMachine {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Sender<Arc<Ring>>,
     snapshots: Arc<SnapshotStore<EmptyNode>>,
+    snapshot_bytes: Arc<AtomicU64>,
     clock: Clock,
 }
 
@@ -94,21 +102,23 @@ impl StateMachine {
     /// # Errors
     /// When the snapshot can't be read.
     pub(crate) fn load(snapshots: SnapshotStore<EmptyNode>, clock: Clock) -> Result<Self, super::storage::StorageError> {
-        let (meta, ledger) = match snapshots.load()? {
+        let (meta, ledger, bytes) = match snapshots.load()? {
             Some(saved) => {
                 let ledger = codec::decode::<Ledger>(&saved.data).map_err(|source| snapshots.unreadable(source))?;
-                (saved.meta, ledger.restored())
+                (saved.meta, ledger.restored(), byte_count(&saved.data))
             }
-            None => (Meta::default(), Ledger::new()),
+            None => (Meta::default(), Ledger::new(), 0),
         };
         let ring = watch::Sender::new(Arc::new(ledger.ring().clone()));
         let applied = Applied { ledger, last: meta.last_log_id, membership: meta.last_membership, applied_at: clock.now() };
-        Ok(Self { applied: Arc::new(Mutex::new(applied)), ring, snapshots: Arc::new(snapshots), clock })
+        let (applied, snapshot_bytes) = (Arc::new(Mutex::new(applied)), Arc::new(AtomicU64::new(bytes)));
+        Ok(Self { applied, ring, snapshots: Arc::new(snapshots), snapshot_bytes, clock })
     }
 
     /// Read access to what has been applied.
     pub(crate) fn reader(&self) -> LedgerReader {
-        LedgerReader { applied: Arc::clone(&self.applied), ring: self.ring.subscribe() }
+        let (applied, snapshot_bytes) = (Arc::clone(&self.applied), Arc::clone(&self.snapshot_bytes));
+        LedgerReader { applied, ring: self.ring.subscribe(), snapshot_bytes }
     }
 
     /// The last entry that the snapshot covers.
@@ -178,7 +188,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         let applied = self.applied.lock();
         let (ledger, meta) = (applied.ledger.clone(), applied.meta());
-        SnapshotBuilder { ledger, meta, snapshots: Arc::clone(&self.snapshots) }
+        let (snapshots, bytes) = (Arc::clone(&self.snapshots), Arc::clone(&self.snapshot_bytes));
+        SnapshotBuilder { ledger, meta, snapshots, bytes }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError<u64>> {
@@ -189,7 +200,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let damaged = |source: codec::CodecError| StorageIOError::read_snapshot(Some(meta.signature()), &source);
         let data = Arc::new(snapshot.into_inner());
         let ledger = codec::decode::<Ledger>(&data).map_err(damaged)?.restored();
+        let bytes = byte_count(&data);
         save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data }).await?;
+        self.snapshot_bytes.store(bytes, Ordering::Relaxed);
         let mut applied = self.applied.lock();
         self.publish_ring(&ledger);
         let (last, membership) = (meta.last_log_id, meta.last_membership.clone());
@@ -229,6 +242,8 @@ pub(crate) struct SnapshotBuilder {
     ledger: Ledger,
     meta: Meta,
     snapshots: Arc<SnapshotStore<EmptyNode>>,
+    /// Where the state machine is told how long it became.
+    bytes: Arc<AtomicU64>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
@@ -240,8 +255,13 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         });
         let data = Arc::new(encoded.await?);
         save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data: Arc::clone(&data) }).await?;
+        self.bytes.store(byte_count(&data), Ordering::Relaxed);
         Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(data.to_vec())) })
     }
+}
+
+fn byte_count(data: &[u8]) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
 }
 
 async fn save(snapshots: &Arc<SnapshotStore<EmptyNode>>, saved: SavedSnapshot<EmptyNode>) -> Result<(), StorageError<u64>> {

@@ -80,3 +80,68 @@ impl Default for Ring {
         Self::new(Epoch::default(), &BTreeMap::new())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::grant::LogIndex;
+
+    const SHARDS: u16 = 2;
+    /// The owners of the keys 0, 1, 2, … for 1, 2, 3 and 5 nodes, a line each. Two versions in one cluster must agree, so this file
+    /// never changes: an `a` is shard 0 of the first node, a `b` its shard 1, a `c` shard 0 of the second, and so on.
+    const GOLDEN: &str = include_str!("../../tests/golden/ring.txt");
+    const SIZES: [u64; 4] = [1, 2, 3, 5];
+
+    /// Node ids as they are drawn: all over the range.
+    fn node(number: u64) -> NodeId {
+        NodeId::new((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn ring(nodes: u64) -> Ring {
+        let members = (0..nodes).map(|number| (node(number), ShardCount::new(SHARDS).unwrap())).collect();
+        Ring::new(Epoch(LogIndex(nodes)), &members)
+    }
+
+    fn owners(nodes: u64) -> String {
+        let ring = ring(nodes);
+        let letter = |number: u64| {
+            let key = ConnectionKey::new("golden", &format!("key {number}")).unwrap();
+            let owner = ring.owner(&key).unwrap();
+            let place = (0..nodes).position(|number| node(number) == owner.node).unwrap() * usize::from(SHARDS);
+            char::from(b'a' + u8::try_from(place + usize::from(owner.index)).unwrap())
+        };
+        (0..1000).map(letter).collect()
+    }
+
+    fn owning_node(letter: char) -> u64 {
+        (u64::from(letter) - u64::from('a')) / u64::from(SHARDS)
+    }
+
+    #[test]
+    fn the_owners_of_a_thousand_keys_are_those_of_every_version() {
+        let owners: Vec<String> = SIZES.iter().map(|&nodes| owners(nodes)).collect();
+        assert_eq!(owners.join("\n"), GOLDEN.trim_end());
+    }
+
+    #[test]
+    fn of_three_nodes_each_owns_about_a_third_and_of_two_shards_each_about_half() {
+        let owners = owners(3);
+        for number in 0..3 {
+            let share = owners.chars().filter(|&letter| owning_node(letter) == number).count();
+            assert!((250..=420).contains(&share), "node {number} owns {share} of 1,000");
+            let first = owners.chars().filter(|&letter| u64::from(letter) == u64::from('a') + 2 * number).count();
+            assert!((share / 3..=share * 2 / 3).contains(&first), "its first shard owns {first} of {share}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_comes_takes_keys_and_moves_no_others() {
+        for nodes in 1..6 {
+            let (before, after) = (owners(nodes), owners(nodes + 1));
+            let moved: Vec<char> =
+                before.chars().zip(after.chars()).filter(|(before, after)| before != after).map(|(_, after)| after).collect();
+            assert!(moved.iter().all(|&owner| owning_node(owner) == nodes), "of {nodes} nodes");
+            assert!(!moved.is_empty());
+        }
+    }
+}

@@ -270,3 +270,28 @@ async fn while_consensus_is_silent_every_patience_ends_in_its_own_way() {
     parts.until_waiting(0).await;
     parts.end().await;
 }
+
+#[tokio::test]
+async fn a_grant_that_its_caller_reads_too_late_is_not_started_and_costs_one_slot_in_the_end() {
+    let parts = start_answering().await;
+    let bound = Duration::from_millis(20);
+    let limit = RateLimit::new(2, HOUR).unwrap().with_delivery_bound(bound).unwrap().with_guard(Duration::ZERO).unwrap();
+    let limits = Limits::new([limit]).unwrap();
+    let stalled = request(1, limits.clone());
+    let router = Arc::clone(&parts.router);
+    let mut call = std::pin::pin!(router.acquire(&stalled));
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // Released, and then not read for longer than it may be old.
+    parts.until_waiting(0).await;
+    let read_at = parts.clock.now() + 2 * bound;
+    parts.clock.sleep_until(read_at).await;
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "a stale grant was handed out");
+    let Routed { grant, .. } = soon(call).await.unwrap();
+    assert!(grant.proposed_at >= read_at, "{grant:?}");
+    assert_eq!(grant.arrival.get(), 1, "at its old place");
+    let tries = [2, 3].map(|id| Request { patience: Patience::Never, ..request(id, limits.clone()) });
+    soon(parts.router.acquire(&tries[0])).await.unwrap();
+    let refused = soon(parts.router.acquire(&tries[1])).await.map(|routed| routed.grant);
+    assert!(matches!(refused, Err(RouteError::Refused(Refusal::NotNow { .. }))), "{refused:?}");
+    parts.end().await;
+}

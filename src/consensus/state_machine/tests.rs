@@ -70,6 +70,8 @@ async fn the_same_log_gives_the_same_snapshot_bytes_also_by_way_of_a_snapshot() 
         let store = SnapshotStore::in_memory();
         store.save(&saved).unwrap();
         let mut restarted = StateMachine::load(store, Clock::start()).unwrap();
+        let bytes_at_cut = u64::try_from(saved.data.len()).unwrap();
+        assert_eq!([&first, &follower, &restarted].map(|machine| machine.reader().snapshot_bytes()), [bytes_at_cut; 3]);
         restarted.apply(log[cut..].to_vec()).await.unwrap();
         assert_eq!(restarted.applied.lock().ledger, straight.applied.lock().ledger, "cut at {cut}");
         assert_eq!(snapshot(&mut restarted).await, (meta.clone(), bytes.clone()), "cut at {cut}");
