@@ -205,9 +205,10 @@ impl Router {
         let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
         let mut stale: Option<Grant> = None;
+        let mut waited = Duration::ZERO;
         loop {
             let (reply, answer) = Reply::channel();
-            let acquire = self.to_acquire(request, began_at, reply);
+            let acquire = to_acquire(request, waited, reply);
             let message = match stale.take() {
                 Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
                 None => Message::Acquire(request.key.clone(), acquire),
@@ -235,19 +236,7 @@ impl Router {
                     shard = owners.successor(shard_id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
                 }
             }
-        }
-    }
-
-    fn to_acquire(&self, request: &Request, began_at: Timestamp, reply: Reply) -> Acquire<Reply> {
-        Acquire {
-            request: request.id,
-            retryable: request.retryable,
-            niceness: request.niceness,
-            cost: request.cost,
-            limits: request.limits.clone(),
-            waited: self.clock.now().saturating_since(began_at),
-            patience: request.patience,
-            reply,
+            waited = self.clock.now().saturating_since(began_at);
         }
     }
 
@@ -309,5 +298,19 @@ impl Router {
     fn lost(&self, found: &str) -> RouteError {
         let announced = self.stopped.borrow().as_deref().map(str::to_owned);
         RouteError::Stopped { reason: announced.unwrap_or_else(|| found.to_owned()) }
+    }
+}
+
+/// What the owner is asked; `waited` at owners before it.
+fn to_acquire(request: &Request, waited: Duration, reply: Reply) -> Acquire<Reply> {
+    Acquire {
+        request: request.id,
+        retryable: request.retryable,
+        niceness: request.niceness,
+        cost: request.cost,
+        limits: request.limits.clone(),
+        waited,
+        patience: request.patience,
+        reply,
     }
 }

@@ -24,11 +24,14 @@ use crate::engine::grant::{Epoch, Grant, RequestId, Sequence};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Proposal, Verdict};
 use crate::engine::limiter::Limiter;
-use crate::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, SlowestDelivery, Throttle};
+use crate::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, Settling, SlowestDelivery, Throttle};
 use crate::engine::time::{LedgerTime, Timestamp};
 
-/// How long the waiters of a shard that crashed have to come back before anything is granted.
-const SETTLE_TIME: Duration = Duration::from_millis(20);
+/// How long nobody must have come back before a successor grants anything.
+const CALM: Duration = Duration::from_millis(30);
+
+/// How long a successor waits for those who come back, however many there are.
+const LONGEST_SETTLING: Duration = Duration::from_secs(1);
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -109,7 +112,7 @@ pub(super) struct State {
     sequence: Sequence,
     ledger_clock: LedgerClock,
     slowest: SlowestDelivery,
-    /// Connections that are new here grant nothing before.
+    /// Until then a connection that is new here may have waiters that have yet to come back.
     settles_at: Option<Timestamp>,
     effects: Vec<Effect<Reply>>,
 }
@@ -137,7 +140,7 @@ impl Actor for Shard {
             sequence: Sequence::after(arguments.numbers.load(Ordering::Acquire)),
             ledger_clock: LedgerClock::starting(stamp, applied_at),
             slowest: SlowestDelivery::default(),
-            settles_at: arguments.is_respawn.then(|| now + SETTLE_TIME),
+            settles_at: arguments.is_respawn.then(|| now + CALM),
             effects: Vec::new(),
             arguments,
         })
@@ -169,7 +172,7 @@ impl State {
     }
 
     fn acquire(&mut self, now: Now, key: &ConnectionKey, acquire: Acquire<Reply>) {
-        if let Err(max_connections) = self.reside(now, key) {
+        if let Err(max_connections) = self.reside(now, key, !acquire.waited.is_zero()) {
             acquire.reply.answer(Outcome::TooManyConnections { max_connections });
             return;
         }
@@ -200,7 +203,7 @@ impl State {
     }
 
     /// Has the connection in memory, from the ledger if it is new here.
-    fn reside(&mut self, now: Now, key: &ConnectionKey) -> Result<(), usize> {
+    fn reside(&mut self, now: Now, key: &ConnectionKey, comes_back: bool) -> Result<(), usize> {
         let shared = &self.arguments.shared;
         let max_connections = shared.config.max_connections;
         let Entry::Vacant(vacant) = self.connections.entry(key.clone()) else { return Ok(()) };
@@ -213,9 +216,10 @@ impl State {
             return Err(max_connections);
         }
         shared.resident.fetch_add(1, Ordering::Relaxed);
-        let throttle = match self.settles_at.filter(|at| *at > now.local) {
-            Some(settles_at) => Throttle::taken_over(limiter, settles_at),
-            None => Throttle::new(limiter),
+        let throttle = if comes_back || self.settles_at.is_some_and(|at| at > now.local) {
+            Throttle::taken_over(limiter, Settling::starting(now.local, CALM, LONGEST_SETTLING))
+        } else {
+            Throttle::new(limiter)
         };
         vacant.insert(Box::new(Resident { throttle, wakes_at: None }));
         Ok(())
