@@ -11,16 +11,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::admission::Ticket;
+use super::message::{Message, ShardReport};
 use super::offer::{Offer, Outcome, Reply};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::{Inbox, Proposer, Settled};
 use crate::consensus::state_machine::LedgerReader;
-use crate::engine::grant::{Epoch, Grant, RequestId, Sequence};
+use crate::engine::grant::{Epoch, Grant, Sequence};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Proposal, Verdict};
 use crate::engine::limiter::Limiter;
@@ -32,36 +31,6 @@ const CALM: Duration = Duration::from_millis(30);
 
 /// How long a successor waits for those who come back, however many there are.
 const LONGEST_SETTLING: Duration = Duration::from_secs(1);
-
-/// What a shard is told.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// Queue this, or refuse it.
-    Acquire(ConnectionKey, Acquire<Reply>),
-    /// Its caller is gone: takes the waiter out, unless another caller has taken its place. The ticket is given back when that is done.
-    Cancel(ConnectionKey, RequestId, Ticket),
-    /// A slot came too late to be started; its waiter comes back.
-    Requeue(ConnectionKey, Grant, Acquire<Reply>),
-    /// A slot was never started.
-    GiveBack(ConnectionKey, RequestId, Grant),
-    /// The ledger has answered.
-    Settled(Vec<Settled>),
-    /// The ledger has committed a pause of this connection.
-    Paused(ConnectionKey, LedgerTime),
-    /// Some connection wanted to be looked at by now.
-    Wake,
-    /// What is going on here?
-    Report(oneshot::Sender<ShardReport>),
-}
-
-/// What a shard has in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ShardReport {
-    /// Connections with waiters or a window that isn't empty.
-    pub connections: usize,
-    /// Waiters of all of them.
-    pub waiters: usize,
-}
 
 /// What all shards of a node share.
 #[derive(Debug)]
