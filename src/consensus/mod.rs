@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use openraft::error::{InitializeError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -92,10 +91,9 @@ impl Consensus {
         let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
         let raft =
             Raft::new(node.get(), raft_config()?, Network, log, state_machine).await.map_err(|error| raft_error(&error))?;
-        match raft.initialize(BTreeSet::from([node.get()])).await {
-            // A node with a log has been initialised before.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(error) => return Err(raft_error(&error)),
+        // A node with a log has been initialised before.
+        if !raft.is_initialized().await.map_err(|error| raft_error(&error))? {
+            raft.initialize(BTreeSet::from([node.get()])).await.map_err(|error| raft_error(&error))?;
         }
         Ok(Self { raft, node, ledger, log_bytes, failure, in_use, clock })
     }
