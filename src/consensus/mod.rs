@@ -35,7 +35,7 @@ use crate::engine::ledger::{Answer, Command};
 const ELECTION_TIMEOUT_MILLIS: (u64, u64) = (200, 240);
 /// How often a leader shows itself.
 const HEARTBEAT_MILLIS: u64 = 50;
-/// A snapshot is worth while when the log is larger than this, and larger than the snapshot before: so what is written for
+/// A snapshot is worth while when the log is larger than this, and larger than the snapshot would be: so what is written for
 /// snapshots, and what is read at a restart, stays in proportion to what the log itself writes.
 const MIN_LOG_BYTES: u64 = 1024 * 1024;
 /// How often ledger time moves on by itself while anything is tracked.
@@ -136,7 +136,7 @@ impl Consensus {
                 if ledger.tracked() > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
                     return;
                 }
-                let is_worth_it = log_bytes.load(Ordering::Relaxed) > ledger.snapshot_bytes().max(MIN_LOG_BYTES);
+                let is_worth_it = log_bytes.load(Ordering::Relaxed) > ledger.next_snapshot_bytes().max(MIN_LOG_BYTES);
                 if is_worth_it && raft.trigger().snapshot().await.is_err() {
                     return;
                 }
