@@ -205,10 +205,12 @@ impl Router {
         let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
         let mut stale: Option<Grant> = None;
+        let mut is_return = false;
         loop {
             let (reply, answer) = Reply::channel();
             let sent_at = self.clock.now();
-            let acquire = to_acquire(request, sent_at.saturating_since(began_at), reply);
+            let waited = if is_return { sent_at.saturating_since(began_at) } else { Duration::ZERO };
+            let acquire = to_acquire(request, waited, reply);
             let message = match stale.take() {
                 Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
                 None => Message::Acquire(request.key.clone(), acquire, sent_at),
@@ -236,6 +238,7 @@ impl Router {
                     shard = owners.successor(shard_id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
                 }
             }
+            is_return = true;
         }
     }
 
@@ -300,6 +303,7 @@ impl Router {
     }
 }
 
+/// What the owner is asked; `waited` at owners before it.
 fn to_acquire(request: &Request, waited: Duration, reply: Reply) -> Acquire<Reply> {
     Acquire {
         request: request.id,

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use openraft::error::{InitializeError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -36,7 +35,7 @@ use crate::engine::ledger::{Answer, Command};
 const ELECTION_TIMEOUT_MILLIS: (u64, u64) = (200, 240);
 /// How often a leader shows itself.
 const HEARTBEAT_MILLIS: u64 = 50;
-/// A snapshot is worth while when the log is larger than this, and larger than the snapshot before: so what is written for
+/// A snapshot is worth while when the log is larger than this, and larger than the snapshot would be: so what is written for
 /// snapshots, and what is read at a restart, stays in proportion to what the log itself writes.
 const MIN_LOG_BYTES: u64 = 1024 * 1024;
 /// How often ledger time moves on by itself while anything is tracked.
@@ -92,10 +91,9 @@ impl Consensus {
         let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
         let raft =
             Raft::new(node.get(), raft_config()?, Network, log, state_machine).await.map_err(|error| raft_error(&error))?;
-        match raft.initialize(BTreeSet::from([node.get()])).await {
-            // A node with a log has been initialised before.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(error) => return Err(raft_error(&error)),
+        // A node with a log has been initialised before.
+        if !raft.is_initialized().await.map_err(|error| raft_error(&error))? {
+            raft.initialize(BTreeSet::from([node.get()])).await.map_err(|error| raft_error(&error))?;
         }
         Ok(Self { raft, node, ledger, log_bytes, failure, in_use, clock })
     }
@@ -138,7 +136,7 @@ impl Consensus {
                 if ledger.tracked() > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
                     return;
                 }
-                let is_worth_it = log_bytes.load(Ordering::Relaxed) > ledger.snapshot_bytes().max(MIN_LOG_BYTES);
+                let is_worth_it = log_bytes.load(Ordering::Relaxed) > ledger.next_snapshot_bytes().max(MIN_LOG_BYTES);
                 if is_worth_it && raft.trigger().snapshot().await.is_err() {
                     return;
                 }

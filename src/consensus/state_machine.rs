@@ -44,7 +44,7 @@ struct Applied {
 pub(crate) struct LedgerReader {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Receiver<Arc<Ring>>,
-    snapshot_bytes: Arc<AtomicU64>,
+    bytes_per_connection: Arc<AtomicU64>,
 }
 
 impl LedgerReader {
@@ -70,9 +70,10 @@ impl LedgerReader {
         self.applied.lock().ledger.has_expired()
     }
 
-    /// How long the current snapshot is; 0 before the first.
-    pub(crate) fn snapshot_bytes(&self) -> u64 {
-        self.snapshot_bytes.load(Ordering::Relaxed)
+    /// How long a snapshot would be now, judged by the one before; 0 before the first.
+    pub(crate) fn next_snapshot_bytes(&self) -> u64 {
+        let tracked = u64::try_from(self.tracked()).unwrap_or(u64::MAX);
+        self.bytes_per_connection.load(Ordering::Relaxed).saturating_mul(tracked)
     }
 
     /// The ring, and its changes.
@@ -92,7 +93,7 @@ pub(crate) struct StateMachine {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Sender<Arc<Ring>>,
     snapshots: Arc<SnapshotStore<EmptyNode>>,
-    snapshot_bytes: Arc<AtomicU64>,
+    bytes_per_connection: Arc<AtomicU64>,
     clock: Clock,
 }
 
@@ -102,23 +103,26 @@ impl StateMachine {
     /// # Errors
     /// When the snapshot can't be read.
     pub(crate) fn load(snapshots: SnapshotStore<EmptyNode>, clock: Clock) -> Result<Self, super::storage::StorageError> {
-        let (meta, ledger, bytes) = match snapshots.load()? {
+        let (meta, ledger, density) = match snapshots.load()? {
             Some(saved) => {
                 let ledger = codec::decode::<Ledger>(&saved.data).map_err(|source| snapshots.unreadable(source))?;
-                (saved.meta, ledger.restored(), byte_count(&saved.data))
+                {
+                    let density = bytes_per_connection(&saved.data, &ledger);
+                    (saved.meta, ledger.restored(), density)
+                }
             }
             None => (Meta::default(), Ledger::new(), 0),
         };
         let ring = watch::Sender::new(Arc::new(ledger.ring().clone()));
         let applied = Applied { ledger, last: meta.last_log_id, membership: meta.last_membership, applied_at: clock.now() };
-        let (applied, snapshot_bytes) = (Arc::new(Mutex::new(applied)), Arc::new(AtomicU64::new(bytes)));
-        Ok(Self { applied, ring, snapshots: Arc::new(snapshots), snapshot_bytes, clock })
+        let (applied, bytes_per_connection) = (Arc::new(Mutex::new(applied)), Arc::new(AtomicU64::new(density)));
+        Ok(Self { applied, ring, snapshots: Arc::new(snapshots), bytes_per_connection, clock })
     }
 
     /// Read access to what has been applied.
     pub(crate) fn reader(&self) -> LedgerReader {
-        let (applied, snapshot_bytes) = (Arc::clone(&self.applied), Arc::clone(&self.snapshot_bytes));
-        LedgerReader { applied, ring: self.ring.subscribe(), snapshot_bytes }
+        let (applied, bytes_per_connection) = (Arc::clone(&self.applied), Arc::clone(&self.bytes_per_connection));
+        LedgerReader { applied, ring: self.ring.subscribe(), bytes_per_connection }
     }
 
     /// The last entry that the snapshot covers.
@@ -188,8 +192,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         let applied = self.applied.lock();
         let (ledger, meta) = (applied.ledger.clone(), applied.meta());
-        let (snapshots, bytes) = (Arc::clone(&self.snapshots), Arc::clone(&self.snapshot_bytes));
-        SnapshotBuilder { ledger, meta, snapshots, bytes }
+        let (snapshots, told) = (Arc::clone(&self.snapshots), Arc::clone(&self.bytes_per_connection));
+        SnapshotBuilder { ledger, meta, snapshots, bytes_per_connection: told }
     }
 
     async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError<u64>> {
@@ -200,9 +204,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let damaged = |source: codec::CodecError| StorageIOError::read_snapshot(Some(meta.signature()), &source);
         let data = Arc::new(snapshot.into_inner());
         let ledger = codec::decode::<Ledger>(&data).map_err(damaged)?.restored();
-        let bytes = byte_count(&data);
+        let density = bytes_per_connection(&data, &ledger);
         save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data }).await?;
-        self.snapshot_bytes.store(bytes, Ordering::Relaxed);
+        self.bytes_per_connection.store(density, Ordering::Relaxed);
         let mut applied = self.applied.lock();
         self.publish_ring(&ledger);
         let (last, membership) = (meta.last_log_id, meta.last_membership.clone());
@@ -240,7 +244,7 @@ pub(crate) struct SnapshotBuilder {
     meta: Meta,
     snapshots: Arc<SnapshotStore<EmptyNode>>,
     /// Where the state machine is told how long it became.
-    bytes: Arc<AtomicU64>,
+    bytes_per_connection: Arc<AtomicU64>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
@@ -248,11 +252,14 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (ledger, meta) = (std::mem::take(&mut self.ledger), self.meta.clone());
         let signature = meta.signature();
         let encoded = blocking(move || {
-            codec::encode(&ledger).map_err(|error| StorageIOError::write_snapshot(Some(signature), &error).into())
+            let data = codec::encode(&ledger).map_err(|error| StorageIOError::write_snapshot(Some(signature), &error))?;
+            let density = bytes_per_connection(&data, &ledger);
+            Ok((data, density))
         });
-        let data = Arc::new(encoded.await?);
+        let (data, density) = encoded.await?;
+        let data = Arc::new(data);
         save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data: Arc::clone(&data) }).await?;
-        self.bytes.store(byte_count(&data), Ordering::Relaxed);
+        self.bytes_per_connection.store(density, Ordering::Relaxed);
         Ok(Snapshot { meta, snapshot: Box::new(Cursor::new(owned(data))) })
     }
 }
@@ -262,8 +269,9 @@ fn owned(data: Arc<Vec<u8>>) -> Vec<u8> {
     Arc::try_unwrap(data).unwrap_or_else(|shared| shared.to_vec())
 }
 
-fn byte_count(data: &[u8]) -> u64 {
-    u64::try_from(data.len()).unwrap_or(u64::MAX)
+/// What a snapshot took for each connection: by that the next one is judged, for connections come and go.
+fn bytes_per_connection(data: &[u8], ledger: &Ledger) -> u64 {
+    u64::try_from(data.len().div_ceil(ledger.tracked().max(1))).unwrap_or(u64::MAX)
 }
 
 async fn save(snapshots: &Arc<SnapshotStore<EmptyNode>>, saved: SavedSnapshot<EmptyNode>) -> Result<(), StorageError<u64>> {

@@ -4,6 +4,7 @@
 //! it had charged and not released leave with their window.
 
 mod admission;
+mod message;
 mod offer;
 mod shard;
 #[cfg(test)]
@@ -18,9 +19,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use self::admission::{Admission, Ticket};
+pub(crate) use self::message::Message;
+pub use self::message::ShardReport;
 pub(crate) use self::offer::{Outcome, Reply};
-pub(crate) use self::shard::Message;
-pub use self::shard::ShardReport;
 use self::shard::{Arguments, Shard, Shared};
 use crate::clock::Clock;
 use crate::config::NodeConfig;

@@ -3,7 +3,7 @@
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
-use super::shard::Message;
+use super::message::Message;
 use crate::engine::grant::{Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::throttle::Refusal;

@@ -11,54 +11,26 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::admission::Ticket;
+use super::message::{Message, ShardReport};
 use super::offer::{Offer, Outcome, Reply};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::{Inbox, Proposer, Settled};
 use crate::consensus::state_machine::LedgerReader;
-use crate::engine::grant::{Epoch, Grant, RequestId, Sequence};
+use crate::engine::grant::{Epoch, Grant, Sequence};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Proposal, Verdict};
 use crate::engine::limiter::Limiter;
-use crate::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, SlowestDelivery, Throttle};
+use crate::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, Settling, SlowestDelivery, Throttle};
 use crate::engine::time::{LedgerTime, Timestamp};
 
-/// How long the waiters of a shard that crashed have to come back before anything is granted.
-const SETTLE_TIME: Duration = Duration::from_millis(20);
+/// How long nobody must have come back before a successor grants anything.
+const CALM: Duration = Duration::from_millis(30);
 
-/// What a shard is told.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// Queue this, sent at that moment, or refuse it.
-    Acquire(ConnectionKey, Acquire<Reply>, Timestamp),
-    /// Its caller is gone: takes the waiter out, unless another caller has taken its place. The ticket is given back when that is done.
-    Cancel(ConnectionKey, RequestId, Ticket),
-    /// A slot came too late to be started; its waiter comes back.
-    Requeue(ConnectionKey, Grant, Acquire<Reply>),
-    /// A slot was never started.
-    GiveBack(ConnectionKey, RequestId, Grant),
-    /// The ledger has answered.
-    Settled(Vec<Settled>),
-    /// The ledger has committed a pause of this connection.
-    Paused(ConnectionKey, LedgerTime),
-    /// Some connection wanted to be looked at by now.
-    Wake,
-    /// What is going on here?
-    Report(oneshot::Sender<ShardReport>),
-}
-
-/// What a shard has in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ShardReport {
-    /// Connections with waiters or a window that isn't empty.
-    pub connections: usize,
-    /// Waiters of all of them.
-    pub waiters: usize,
-}
+/// How long a successor waits for those who come back, however many there are.
+const LONGEST_SETTLING: Duration = Duration::from_secs(1);
 
 /// What all shards of a node share.
 #[derive(Debug)]
@@ -109,7 +81,7 @@ pub(super) struct State {
     sequence: Sequence,
     ledger_clock: LedgerClock,
     slowest: SlowestDelivery,
-    /// Connections that are new here grant nothing before.
+    /// Until then a connection that is new here may have waiters that have yet to come back.
     settles_at: Option<Timestamp>,
     effects: Vec<Effect<Reply>>,
 }
@@ -137,7 +109,7 @@ impl Actor for Shard {
             sequence: Sequence::after(arguments.numbers.load(Ordering::Acquire)),
             ledger_clock: LedgerClock::starting(stamp, applied_at),
             slowest: SlowestDelivery::default(),
-            settles_at: arguments.is_respawn.then(|| now + SETTLE_TIME),
+            settles_at: arguments.is_respawn.then(|| now + CALM),
             effects: Vec::new(),
             arguments,
         })
@@ -147,8 +119,10 @@ impl Actor for Shard {
         let now = state.now();
         match message {
             Message::Acquire(key, mut acquire, sent_at) => {
-                // What came back after a crash keeps its order only if its way to the mailbox counts as well.
-                acquire.waited += now.local.saturating_since(sent_at);
+                if !acquire.waited.is_zero() {
+                    // Those who come back keep their order only if their way to this mailbox counts as well.
+                    acquire.waited += now.local.saturating_since(sent_at);
+                }
                 state.acquire(now, &key, acquire);
             }
             Message::Cancel(key, request, _ticket) => {
@@ -173,7 +147,7 @@ impl State {
     }
 
     fn acquire(&mut self, now: Now, key: &ConnectionKey, acquire: Acquire<Reply>) {
-        if let Err(max_connections) = self.reside(now, key) {
+        if let Err(max_connections) = self.reside(now, key, !acquire.waited.is_zero()) {
             acquire.reply.answer(Outcome::TooManyConnections { max_connections });
             return;
         }
@@ -204,7 +178,7 @@ impl State {
     }
 
     /// Has the connection in memory, from the ledger if it is new here.
-    fn reside(&mut self, now: Now, key: &ConnectionKey) -> Result<(), usize> {
+    fn reside(&mut self, now: Now, key: &ConnectionKey, comes_back: bool) -> Result<(), usize> {
         let shared = &self.arguments.shared;
         let max_connections = shared.config.max_connections;
         let Entry::Vacant(vacant) = self.connections.entry(key.clone()) else { return Ok(()) };
@@ -217,9 +191,10 @@ impl State {
             return Err(max_connections);
         }
         shared.resident.fetch_add(1, Ordering::Relaxed);
-        let throttle = match self.settles_at.filter(|at| *at > now.local) {
-            Some(settles_at) => Throttle::taken_over(limiter, settles_at),
-            None => Throttle::new(limiter),
+        let throttle = if comes_back || self.settles_at.is_some_and(|at| at > now.local) {
+            Throttle::taken_over(limiter, Settling::starting(now.local, CALM, LONGEST_SETTLING))
+        } else {
+            Throttle::new(limiter)
         };
         vacant.insert(Box::new(Resident { throttle, wakes_at: None }));
         Ok(())

@@ -56,7 +56,7 @@ impl<T> Throttle<T> {
     pub(super) fn earliest(&self, now: Now, niceness: Niceness, cost: Cost) -> Timestamp {
         let ready = self.limiter.earliest(now.ledger, self.queue.load_before(niceness), cost).unwrap_or(now.ledger);
         let ready = now.local_time_of(ready.max(self.not_before));
-        self.settles_at.map_or(ready, |settled| ready.max(settled))
+        self.settling.map_or(ready, |settling| ready.max(settling.ends_at()))
     }
 
     /// Refuses everyone whose cost is over a limit that holds.

@@ -39,7 +39,7 @@ pub struct Acquire<T> {
     pub cost: Cost,
     /// What its caller says the connection may take.
     pub limits: Limits,
-    /// How long it has waited before, at owners that are gone.
+    /// How long it has waited before, at owners that are gone; zero when it comes for the first time.
     pub waited: Duration,
     /// How long it waits.
     pub patience: Patience,

@@ -48,6 +48,35 @@ impl LedgerClock {
     }
 }
 
+/// The time in which the waiters of an owner that is gone come back to its successor. Each that does asks for a little more, for others
+/// may be on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settling {
+    ends_at: Timestamp,
+    ends_at_latest: Timestamp,
+    calm: Duration,
+}
+
+impl Settling {
+    /// Ends when nobody has come back for `calm`, and after `longest` in any case.
+    #[must_use]
+    pub fn starting(now: Timestamp, calm: Duration, longest: Duration) -> Self {
+        Self { ends_at: now + calm.min(longest), ends_at_latest: now + longest, calm }
+    }
+
+    /// When it ends, if nobody comes back before.
+    #[must_use]
+    pub const fn ends_at(self) -> Timestamp {
+        self.ends_at
+    }
+
+    /// The same after somebody has come back.
+    #[must_use]
+    pub fn extended(self, now: Timestamp) -> Self {
+        Self { ends_at: self.ends_at.max(now + self.calm).min(self.ends_at_latest), ..self }
+    }
+}
+
 /// The slowest delivery seen lately: the largest of this period and the one before.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SlowestDelivery {
@@ -106,6 +135,15 @@ mod tests {
             clock.observe(ledger(stamp), local(proposed), local(answered));
             assert_eq!(clock.now(local(answered)).ledger, ledger(expected), "stamp {stamp}");
         }
+    }
+
+    #[test]
+    fn settling_goes_on_while_waiters_come_back_but_not_for_ever() {
+        let settling = Settling::starting(local(100), Duration::from_millis(20), Duration::from_millis(70));
+        assert_eq!(settling.ends_at(), local(120));
+        let settling = settling.extended(local(115));
+        assert_eq!(settling.ends_at(), local(135));
+        assert_eq!(settling.extended(local(134)).extended(local(153)).ends_at(), local(170));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod remembered;
 use std::time::Duration;
 
 pub use self::effect::{Acquire, Bounds, Effect, Now, Patience, Refusal};
-pub use self::estimate::{LedgerClock, SlowestDelivery};
+pub use self::estimate::{LedgerClock, Settling, SlowestDelivery};
 pub use self::remembered::MAX_REMEMBERED;
 
 use self::remembered::Remembered;
@@ -62,7 +62,7 @@ pub struct Throttle<T> {
     /// The ledger has said so, whatever the mirror says.
     not_before: LedgerTime,
     /// Until then waiters of an owner that is gone come back, in any order.
-    settles_at: Option<Timestamp>,
+    settling: Option<Settling>,
 }
 
 impl<T> Throttle<T> {
@@ -76,14 +76,14 @@ impl<T> Throttle<T> {
             returns: Vec::new(),
             remembered: Remembered::default(),
             not_before: LedgerTime::ZERO,
-            settles_at: None,
+            settling: None,
         }
     }
 
-    /// The same, taken over from an owner that is gone: grants nothing before its waiters had until `settles_at` to come back.
+    /// The same, taken over from an owner that is gone: grants nothing before its waiters had time to come back.
     #[must_use]
-    pub fn taken_over(limiter: Limiter, settles_at: Timestamp) -> Self {
-        Self { settles_at: Some(settles_at), ..Self::new(limiter) }
+    pub fn taken_over(limiter: Limiter, settling: Settling) -> Self {
+        Self { settling: Some(settling), ..Self::new(limiter) }
     }
 
     /// Queues an acquire, or refuses it at once. Call [`Throttle::poll`] next.
@@ -108,6 +108,9 @@ impl<T> Throttle<T> {
             Err(refusal) => effects.push(Effect::Refuse { reply: acquire.reply, refusal }),
             Ok(()) => {
                 let Acquire { request, retryable, niceness, cost, limits, waited, patience, reply } = acquire;
+                if !waited.is_zero() {
+                    self.settling = self.settling.map(|settling| settling.extended(now.local));
+                }
                 let (arrived_at, arrival) = (now.local.saturating_sub(waited), sequence.arrival());
                 self.queue.insert(Waiter { request, retryable, niceness, cost, limits, arrived_at, arrival, patience, reply });
             }
@@ -153,11 +156,11 @@ impl<T> Throttle<T> {
     pub fn poll(&mut self, now: Now, slowest: Duration, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) -> Option<Action> {
         self.expire(now, effects);
         self.remembered.prune(now.ledger);
-        if self.settles_at.is_some_and(|at| at <= now.local) {
-            self.settles_at = None;
+        if self.settling.is_some_and(|settling| settling.ends_at() <= now.local) {
+            self.settling = None;
             self.queue.renumber(sequence);
         }
-        if self.in_flight.is_some() || self.settles_at.is_some() {
+        if self.in_flight.is_some() || self.settling.is_some() {
             return None;
         }
         let returns = std::mem::take(&mut self.returns);
@@ -255,9 +258,9 @@ impl<T> Throttle<T> {
     /// under way, or the connection is idle.
     #[must_use]
     pub fn next_wake(&self, now: Now) -> Option<Timestamp> {
-        let slots = match (self.queue.first(), &self.in_flight, self.settles_at) {
+        let slots = match (self.queue.first(), &self.in_flight, self.settling) {
             (_, Some(_), _) => None,
-            (_, None, Some(settled)) => Some(settled),
+            (_, None, Some(settling)) => Some(settling.ends_at()),
             (Some(first), None, None) => {
                 let ready = match self.limiter.check(now.ledger, first.cost) {
                     Room::NotBefore(at) => at,
@@ -277,7 +280,7 @@ impl<T> Throttle<T> {
     /// Whether nothing would be lost if the connection left memory.
     pub fn is_idle(&mut self, now: Now) -> bool {
         self.remembered.prune(now.ledger);
-        let quiet = self.queue.is_empty() && self.in_flight.is_none() && self.returns.is_empty() && self.settles_at.is_none();
+        let quiet = self.queue.is_empty() && self.in_flight.is_none() && self.returns.is_empty() && self.settling.is_none();
         quiet && self.remembered.is_empty() && self.limiter.empty_at() <= now.ledger
     }
 

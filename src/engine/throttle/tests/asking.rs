@@ -2,9 +2,15 @@
 
 use super::*;
 
+/// Waiters have until then to come back, however many do.
+fn settling(until_millis: u64) -> Settling {
+    let span = Duration::from_millis(until_millis);
+    Settling::starting(local(0), span, span)
+}
+
 #[test]
 fn nothing_is_granted_before_waiters_have_settled_and_then_they_are_numbered_by_age() {
-    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), local(500)));
+    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), settling(500)));
     let waited = |request, millis| Acquire { waited: ms(millis), ..wait(request) };
     owner.expect(&[
         (100, acquire(waited(1, 20)), &[]),
@@ -26,7 +32,7 @@ fn nothing_is_granted_before_waiters_have_settled_and_then_they_are_numbered_by_
 
 #[test]
 fn a_try_that_comes_before_waiters_have_settled_is_refused_at_once() {
-    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), local(500)));
+    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), settling(500)));
     owner.expect(&[
         (100, acquire(tries(1)), &[Refuse(1, not_now(400))]),
         (200, acquire(at_most_until(2, 300)), &[Refuse(2, not_now(300))]),
@@ -35,14 +41,14 @@ fn a_try_that_comes_before_waiters_have_settled_is_refused_at_once() {
 
 #[test]
 fn a_deadline_ends_while_waiters_settle_too() {
-    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), local(500)));
+    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), settling(500)));
     owner.expect(&[(100, acquire(until(1, 300)), &[]), (300, In::Wake, &[Refuse(1, Refusal::Deadline { waited: ms(200) })])]);
 }
 
 #[test]
 fn an_owner_that_takes_over_in_mid_window_starts_nothing_a_second_time() {
     let mirror = full().throttle.limiter().clone();
-    let mut owner = Owner::of(Throttle::taken_over(mirror, local(5_000)));
+    let mut owner = Owner::of(Throttle::taken_over(mirror, settling(5_000)));
     owner.expect(&[
         (5_000, In::Wake, &[]),
         (5_001, acquire(tries(1)), &[Refuse(1, not_now(4_999))]),
@@ -90,7 +96,7 @@ fn one_proposal_is_in_flight_and_whoever_comes_meanwhile_is_asked_for_together()
 
 #[test]
 fn one_ask_is_for_at_most_1024_waiters() {
-    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), local(5)));
+    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), settling(5)));
     owner.bounds.max_waiters = 2_000;
     for request in 1..=2_000 {
         owner.expect(&[(1, acquire(limited(wait(request), &[(5_000, 10)])), &[])]);
@@ -132,7 +138,7 @@ fn it_is_idle_when_nobody_waits_nothing_is_in_flight_and_the_window_is_empty() {
 
 #[test]
 fn it_is_not_idle_while_waiters_may_still_come_back() {
-    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), local(500)));
+    let mut owner = Owner::of(Throttle::taken_over(Limiter::default(), settling(500)));
     assert!(!owner.throttle.is_idle(now(499)));
     owner.expect(&[(500, In::Wake, &[])]);
     assert!(owner.throttle.is_idle(now(500)));

@@ -1,0 +1,41 @@
+//! What goes into a shard's mailbox.
+
+use tokio::sync::oneshot;
+
+use super::admission::Ticket;
+use super::offer::Reply;
+use crate::consensus::proposer::Settled;
+use crate::engine::grant::{Grant, RequestId};
+use crate::engine::key::ConnectionKey;
+use crate::engine::throttle::Acquire;
+use crate::engine::time::{LedgerTime, Timestamp};
+
+/// What a shard is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Queue this, sent at that moment, or refuse it.
+    Acquire(ConnectionKey, Acquire<Reply>, Timestamp),
+    /// Its caller is gone: takes the waiter out, unless another caller has taken its place. The ticket is given back when that is done.
+    Cancel(ConnectionKey, RequestId, Ticket),
+    /// A slot came too late to be started; its waiter comes back.
+    Requeue(ConnectionKey, Grant, Acquire<Reply>),
+    /// A slot was never started.
+    GiveBack(ConnectionKey, RequestId, Grant),
+    /// The ledger has answered.
+    Settled(Vec<Settled>),
+    /// The ledger has committed a pause of this connection.
+    Paused(ConnectionKey, LedgerTime),
+    /// Some connection wanted to be looked at by now.
+    Wake,
+    /// What is going on here?
+    Report(oneshot::Sender<ShardReport>),
+}
+
+/// What a shard has in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardReport {
+    /// Connections with waiters or a window that isn't empty.
+    pub connections: usize,
+    /// Waiters of all of them.
+    pub waiters: usize,
+}
