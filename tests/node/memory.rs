@@ -41,7 +41,8 @@ async fn measure() {
     let directory = tempfile::tempdir().unwrap();
     let node = Node::start(NodeConfig::on_disk(directory.path().join("data"))).await.unwrap();
     let throttler = node.throttler();
-    use_once(&throttler, 0..2000).await;
+    // Where it was: a node that has worked before.
+    use_once(&throttler, 0..10_000).await;
     until_idle(&throttler).await;
     let before = resident_kib();
     use_once(&throttler, 0..100_000).await;
