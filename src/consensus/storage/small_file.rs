@@ -6,7 +6,7 @@
 //! The checksum covers everything but itself.
 //!
 //! Promises: a reader sees the old content or the new one, never a mixture, whenever the machine
-//! stops; when [`write`] returns, the new one survives a power loss.
+//! stops; when [`write()`] returns, the new one survives a power loss.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
