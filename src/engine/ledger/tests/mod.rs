@@ -1,6 +1,6 @@
 //! Who may charge and return, what is remembered, and when it is forgotten.
 
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test names the answer it expects")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the answer it expects")]
 
 mod forgetting;
 mod returns;
