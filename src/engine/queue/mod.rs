@@ -4,8 +4,9 @@
 //! what leaves by [`Queue::remove`] leaves at once, from every index.
 //! Must not: know why a waiter waits, or how its answer travels (`T` is its owner's business).
 //!
-//! A lane per niceness holds the waiters in their order, an index knows where each request id waits. Coming and being served take constant
-//! time, leaving from the middle a search in one lane.
+//! The waiters lie in a slab; a lane per niceness holds their slots in order, an index finds them by request id. Coming and being served
+//! take constant time, leaving from the middle a search in one lane. Lanes and index hold numbers only, and a newcomer gets the slot that
+//! was left last: what a decision touches stays in the caches when the queue itself is too long for them.
 
 mod lane;
 
@@ -14,6 +15,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use slab::Slab;
 
 use self::lane::Lane;
 use crate::engine::grant::{ArrivalNumber, RequestId, Sequence};
@@ -70,20 +72,16 @@ impl Patience {
 /// How many lanes without waiters are kept, so that a queue that empties and fills again allocates nothing.
 const MAX_EMPTY_LANES: usize = 4;
 
-/// Where a request waits.
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    request: RequestId,
-    niceness: Niceness,
-    arrival: ArrivalNumber,
-}
+/// Where in the slab a waiter lies. Four bytes, because a long queue has many.
+type Slot = u32;
 
 /// The priority queue of one connection.
 #[derive(Debug)]
 pub struct Queue<T> {
-    lanes: BTreeMap<Niceness, Lane<T>>,
-    /// Where each id waits. Looked up, never walked: its order is a hash's.
-    index: HashTable<Waiting>,
+    waiters: Slab<Waiter<T>>,
+    lanes: BTreeMap<Niceness, Lane>,
+    /// By request id. Looked up, never walked: its order is a hash's.
+    index: HashTable<Slot>,
     hashes: FixedState,
     expiries: BTreeSet<(Timestamp, RequestId)>,
     /// How many of them only try.
@@ -95,6 +93,7 @@ impl<T> Queue<T> {
     #[must_use]
     pub fn new() -> Self {
         Self {
+            waiters: Slab::new(),
             lanes: BTreeMap::new(),
             index: HashTable::new(),
             hashes: FixedState::default(),
@@ -106,13 +105,13 @@ impl<T> Queue<T> {
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.waiters.len()
     }
 
     /// Whether nobody waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.waiters.is_empty()
     }
 
     /// Gives back the memory that former waiters have left, if nobody waits.
@@ -131,78 +130,98 @@ impl<T> Queue<T> {
     /// The waiter with this id.
     #[must_use]
     pub fn get(&self, request: RequestId) -> Option<&Waiter<T>> {
-        let Waiting { niceness, arrival, .. } = self.find(request)?;
-        self.lanes.get(&niceness)?.get(arrival)
+        self.waiter(self.find(request)?)
     }
 
     /// Gives a waiter's place to a retry of it, which waits by its own patience, and hands the former reply back.
     pub fn supersede(&mut self, request: RequestId, patience: Patience, reply: T) -> Option<T> {
-        let mut waiter = self.remove(request)?;
-        let former = std::mem::replace(&mut waiter.reply, reply);
-        self.insert(Waiter { patience, ..waiter });
-        Some(former)
+        let slot = self.find(request)?;
+        let waiter = self.waiters.get_mut(slot as usize)?;
+        let former = std::mem::replace(&mut waiter.patience, patience);
+        let reply = std::mem::replace(&mut waiter.reply, reply);
+        self.forget_patience(request, former);
+        self.note_patience(request, patience);
+        Some(reply)
     }
 
     /// Adds a waiter at the place of its number of arrival. Neither its number nor its id may wait already.
+    ///
+    /// # Panics
+    /// With more than `u32::MAX` waiters.
     pub fn insert(&mut self, waiter: Waiter<T>) {
-        let (request, arrival) = (waiter.request, waiter.arrival);
-        if let Some(at) = waiter.patience.ends_at() {
-            self.expiries.insert((at, request));
-        }
-        self.tries += usize::from(waiter.patience == Patience::Never);
+        let Waiter { request, niceness, cost, arrival, patience, .. } = waiter;
         debug_assert!(self.find(request).is_none(), "a request id waits at most once");
-        let (hashes, niceness) = (&self.hashes, waiter.niceness);
-        let rehash = |waiting: &Waiting| hashes.hash_one(waiting.request);
-        self.index.insert_unique(hashes.hash_one(request), Waiting { request, niceness, arrival }, rehash);
-        self.lanes.entry(waiter.niceness).or_default().insert(waiter);
+        #[expect(clippy::expect_used, reason = "their memory alone would be 400 GB")]
+        let slot = Slot::try_from(self.waiters.insert(waiter)).expect("at most u32::MAX waiters");
+        let (hashes, waiters) = (&self.hashes, &self.waiters);
+        let rehash = |&other: &Slot| waiters.get(other as usize).map_or(0, |other| hashes.hash_one(other.request));
+        self.index.insert_unique(hashes.hash_one(request), slot, rehash);
+        self.lanes.entry(niceness).or_default().insert(arrival, slot, cost);
+        self.note_patience(request, patience);
     }
 
     /// Takes a waiter out, wherever it is.
     pub fn remove(&mut self, request: RequestId) -> Option<Waiter<T>> {
-        let Waiting { niceness, arrival, .. } = self.find(request)?;
-        let waiter = self.lanes.get_mut(&niceness)?.remove(arrival)?;
-        self.forget(&waiter);
-        Some(waiter)
+        let slot = self.find(request)?;
+        let &Waiter { niceness, arrival, cost, .. } = self.waiter(slot)?;
+        self.lanes.get_mut(&niceness)?.remove(arrival, cost);
+        self.take(slot)
     }
 
     /// The waiter that is served next.
     #[must_use]
     pub fn first(&self) -> Option<&Waiter<T>> {
-        self.lanes.values().find_map(Lane::first)
+        self.waiter(self.lanes.values().find_map(Lane::first)?)
     }
 
     /// Takes out the first waiter, if `is_served` holds for it.
     pub fn pop_first_if(&mut self, is_served: impl FnOnce(&Waiter<T>) -> bool) -> Option<Waiter<T>> {
-        let lane = self.lanes.values_mut().find(|lane| lane.first().is_some())?;
-        lane.first().filter(|first| is_served(first))?;
-        let waiter = lane.pop_first()?;
-        self.forget(&waiter);
-        Some(waiter)
+        let (lane, slot) = self.lanes.values_mut().find_map(|lane| lane.first().map(|slot| (lane, slot)))?;
+        let first = self.waiters.get(slot as usize).filter(|first| is_served(first))?;
+        lane.pop_first(first.cost);
+        self.take(slot)
     }
 
-    fn find(&self, request: RequestId) -> Option<Waiting> {
-        self.index.find(self.hashes.hash_one(request), |waiting| waiting.request == request).copied()
+    fn find(&self, request: RequestId) -> Option<Slot> {
+        let is_it = |&slot: &Slot| self.waiter(slot).is_some_and(|waiter| waiter.request == request);
+        self.index.find(self.hashes.hash_one(request), is_it).copied()
+    }
+
+    fn waiter(&self, slot: Slot) -> Option<&Waiter<T>> {
+        self.waiters.get(slot as usize)
     }
 
     /// Takes a waiter that has left its lane out of everything else.
-    fn forget(&mut self, waiter: &Waiter<T>) {
-        let hash = self.hashes.hash_one(waiter.request);
-        if let Ok(waiting) = self.index.find_entry(hash, |waiting| waiting.request == waiter.request) {
-            waiting.remove();
+    fn take(&mut self, slot: Slot) -> Option<Waiter<T>> {
+        let waiter = self.waiters.try_remove(slot as usize)?;
+        if let Ok(entry) = self.index.find_entry(self.hashes.hash_one(waiter.request), |&other| other == slot) {
+            entry.remove();
         }
-        if let Some(at) = waiter.patience.ends_at() {
-            self.expiries.remove(&(at, waiter.request));
-        }
-        self.tries -= usize::from(waiter.patience == Patience::Never);
+        self.forget_patience(waiter.request, waiter.patience);
         let is_over = self.lanes.len() > MAX_EMPTY_LANES;
         if is_over && self.lanes.get(&waiter.niceness).is_some_and(|lane| lane.living() == 0) {
             self.lanes.remove(&waiter.niceness);
         }
+        Some(waiter)
+    }
+
+    fn note_patience(&mut self, request: RequestId, patience: Patience) {
+        if let Some(at) = patience.ends_at() {
+            self.expiries.insert((at, request));
+        }
+        self.tries += usize::from(patience == Patience::Never);
+    }
+
+    fn forget_patience(&mut self, request: RequestId, patience: Patience) {
+        if let Some(at) = patience.ends_at() {
+            self.expiries.remove(&(at, request));
+        }
+        self.tries -= usize::from(patience == Patience::Never);
     }
 
     /// All waiters in the order in which they are served.
     pub fn iter(&self) -> impl Iterator<Item = &Waiter<T>> + '_ {
-        self.lanes.values().flat_map(Lane::iter)
+        self.lanes.values().flat_map(Lane::iter).filter_map(|slot| self.waiter(slot))
     }
 
     /// What is in front of a newcomer of this niceness.
