@@ -38,6 +38,8 @@ const HEARTBEAT_MILLIS: u64 = 50;
 /// A snapshot is worth while when the log is larger than this, and larger than the snapshot would be: so what is written for
 /// snapshots, and what is read at a restart, stays in proportion to what the log itself writes.
 const MIN_LOG_BYTES: u64 = 1024 * 1024;
+/// The same while nothing is tracked: then a snapshot is next to nothing, and all that the log holds in memory is past.
+const MIN_IDLE_LOG_BYTES: u64 = 64 * 1024;
 /// How often ledger time moves on by itself while anything is tracked.
 const TICK_EVERY: Duration = Duration::from_secs(1);
 /// How soon it moves on again when one entry could not forget all that had expired.
@@ -136,7 +138,8 @@ impl Consensus {
                 if ledger.tracked() > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
                     return;
                 }
-                let is_worth_it = log_bytes.load(Ordering::Relaxed) > ledger.next_snapshot_bytes().max(MIN_LOG_BYTES);
+                let least = if ledger.tracked() > 0 { MIN_LOG_BYTES } else { MIN_IDLE_LOG_BYTES };
+                let is_worth_it = log_bytes.load(Ordering::Relaxed) > ledger.next_snapshot_bytes().max(least);
                 if is_worth_it && raft.trigger().snapshot().await.is_err() {
                     return;
                 }

@@ -67,6 +67,9 @@ impl<C: RaftTypeConfig<NodeId = u64, Entry = Entry<C>>> Memory<C> {
             self.bytes.fetch_sub(kept.bytes, Ordering::Relaxed);
         }
         self.purged = self.purged.max(Some(last));
+        if self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
     }
 
     /// The entries whose index is in the range, oldest first.
