@@ -35,7 +35,7 @@
 //!
 //! ```text
 //! assembly     node, main
-//! surfaces     client, cli
+//! surfaces     client, api, cli
 //! ownership    router, owner
 //! adapters     consensus, wire, clock, config
 //! engine       throttle, ledger, limiter, queue, ring                pure
@@ -52,10 +52,12 @@
 //!
 //! # Features
 //!
-//! `node` (default) is everything above. Without it only the pure [`engine`] is built. `cli` adds the `turnstile` binary.
+//! `node` (default) is everything above. Without it only the pure [`engine`] is built. `cli` adds the `turnstile` binary and the gRPC [`api`].
 
 pub mod engine;
 
+#[cfg(feature = "cli")]
+pub mod api;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "node")]

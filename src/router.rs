@@ -22,7 +22,7 @@ use crate::engine::rate::{Cost, Limits, Niceness};
 use crate::engine::ring::Ring;
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::engine::time::Timestamp;
-use crate::owner::{Admission, Message, Outcome, OwnersHandle, Reply, Ticket};
+use crate::owner::{Admission, Message, Outcome, OwnersHandle, Reply, Slot, Ticket};
 
 /// How long a try waits for an owner before it counts as out of reach.
 const TRY_REACHES_WITHIN: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ pub(crate) struct Router {
 #[derive(Debug)]
 pub(crate) struct Routed {
     /// The slot.
-    pub grant: Grant,
+    pub slot: Slot,
     /// Given back when the request has ended.
     pub ticket: Ticket,
     /// How long the caller has waited.
@@ -169,7 +169,7 @@ impl Router {
             Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
         };
         let mut stopped = self.stopped.clone();
-        let (grant, ticket) = tokio::select! {
+        let (slot, ticket) = tokio::select! {
             // An owner's answer that comes late is an answer still.
             biased;
             answer = self.attempt(request, began_at, ticket) => answer,
@@ -177,7 +177,7 @@ impl Router {
             () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
             _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
         }?;
-        Ok(Routed { grant, ticket, waited: self.clock.now().saturating_since(began_at) })
+        Ok(Routed { slot, ticket, waited: self.clock.now().saturating_since(began_at) })
     }
 
     fn admit(&self) -> Result<Ticket, RouteError> {
@@ -200,7 +200,7 @@ impl Router {
     }
 
     /// Asks the owner, whoever it is, until one has answered.
-    async fn attempt(&self, request: &Request, began_at: Timestamp, mut ticket: Ticket) -> Result<(Grant, Ticket), RouteError> {
+    async fn attempt(&self, request: &Request, began_at: Timestamp, mut ticket: Ticket) -> Result<(Slot, Ticket), RouteError> {
         let mut owners = self.owners.clone();
         let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
@@ -222,9 +222,10 @@ impl Router {
             ticket = kept.ok_or_else(|| self.lost("its ticket was given back"))?;
             match outcome {
                 Some(Outcome::Granted(offer)) => {
-                    let grant = offer.take().ok_or_else(|| self.lost("its slot was taken by another"))?;
+                    let slot = offer.take().ok_or_else(|| self.lost("its slot was taken by another"))?;
+                    let grant = *slot.grant();
                     if !grant.is_stale(self.clock.now()) {
-                        return Ok((grant, ticket));
+                        return Ok((slot, ticket));
                     }
                     tracing::debug!(key = %request.key, release = grant.release.get(), "a grant came too late; queueing again");
                     stale = Some(grant);

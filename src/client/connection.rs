@@ -36,6 +36,12 @@ impl Connection {
         Ok(Self { key, limits: Limits::new([limit])?, niceness: Niceness::URGENT })
     }
 
+    /// The connection of this key, with these limits.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn from_parts(key: ConnectionKey, limits: Limits) -> Self {
+        Self { key, limits, niceness: Niceness::URGENT }
+    }
+
     /// The same connection with one more limit; all must have room.
     ///
     /// # Errors

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::engine::grant::{ArrivalNumber, Charge, Grant, ReleaseNumber};
-use crate::owner::Ticket;
+use crate::owner::{Slot, Ticket};
 use crate::router::Routed;
 
 /// The right to make one request now. Dropping it ends the request; the slot stays used, for the request may have reached the
-/// platform.
+/// platform. A permit with which nothing was started can be [given back](Permit::give_back).
 #[derive(Debug)]
 #[must_use = "a permit is a slot that was paid for"]
 pub struct Permit {
-    grant: Grant,
+    slot: Slot,
     waited: Duration,
     clock: Clock,
     _ticket: Ticket,
@@ -29,20 +29,48 @@ pub struct Margin {
 
 impl Permit {
     pub(super) fn new(routed: Routed, clock: Clock) -> Self {
-        let Routed { grant, ticket, waited } = routed;
-        Self { grant, waited, clock, _ticket: ticket }
+        let Routed { slot, ticket, waited } = routed;
+        Self { slot, waited, clock, _ticket: ticket }
+    }
+
+    /// Ends the request and gives its slot to the next, who needs not wait for the window. Only for a permit with which nothing was started
+    /// and nothing will be: a request that may have reached the platform counts there.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use turnstile::{Connection, Node, NodeConfig, RateLimit};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let node = Node::start(NodeConfig::in_memory()).await?;
+    /// # let throttler = node.throttler();
+    /// let hourly = Connection::new("slack", "acme", RateLimit::new(1, Duration::from_secs(3600))?)?;
+    /// let permit = throttler.acquire(&hourly).await?;
+    /// permit.give_back();
+    /// // Not an hour later, but as soon as the ledger has taken the slot back.
+    /// let again = throttler.acquire(&hourly).await?;
+    /// # drop(again);
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn give_back(self) {
+        self.slot.give_back();
+    }
+
+    const fn grant(&self) -> &Grant {
+        self.slot.grant()
     }
 
     /// The request's place in its owner's order of arrival.
     #[must_use]
     pub const fn arrival(&self) -> ArrivalNumber {
-        self.grant.arrival
+        self.grant().arrival
     }
 
     /// The slot's place in its owner's order of release; drawn from the same counter as arrivals.
     #[must_use]
     pub const fn release(&self) -> ReleaseNumber {
-        self.grant.release
+        self.grant().release
     }
 
     /// How long the caller waited.
@@ -54,14 +82,32 @@ impl Permit {
     /// What the ledger keeps of the limit for this grant's way.
     #[must_use]
     pub const fn margin(&self) -> Margin {
-        Margin { delivery: self.grant.charge.delivery, guard: self.grant.guard }
+        Margin { delivery: self.grant().charge.delivery, guard: self.grant().guard }
     }
 
     /// How soon the request must be started to be within the limit; `None` when its limits accept any jitter.
     #[must_use]
     pub fn start_within(&self) -> Option<Duration> {
-        let Charge { delivery, .. } = self.grant.charge;
-        let age = self.clock.now().saturating_since(self.grant.proposed_at);
-        (!delivery.is_zero()).then(|| delivery.saturating_sub(age))
+        let Charge { delivery, .. } = self.grant().charge;
+        (!delivery.is_zero()).then(|| delivery.saturating_sub(self.age()))
+    }
+
+    /// How long ago its charge was proposed.
+    pub(crate) fn age(&self) -> Duration {
+        self.clock.now().saturating_since(self.grant().proposed_at)
+    }
+}
+
+/// What a surface needs that tells others of a permit.
+#[cfg(feature = "cli")]
+impl Permit {
+    /// Which request it was granted to.
+    pub(crate) const fn request(&self) -> crate::RequestId {
+        self.slot.request()
+    }
+
+    /// Ends the request, and keeps what is needed to give its slot back later.
+    pub(crate) fn into_slot(self) -> Slot {
+        self.slot
     }
 }

@@ -129,11 +129,19 @@ impl<'a> Request<'a> {
     /// # Errors
     /// [`AcquireError`]; never [`AcquireError::NotNow`].
     pub async fn try_acquire(self) -> Result<Option<Permit>, AcquireError> {
-        match self.route(Patience::Never).await {
+        match self.acquire_now().await {
             Ok(permit) => Ok(Some(permit)),
             Err(AcquireError::NotNow { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes a slot if there is one: [`AcquireError::NotNow`], which says when there may be, at once if there is none.
+    ///
+    /// # Errors
+    /// [`AcquireError`].
+    pub(crate) async fn acquire_now(self) -> Result<Permit, AcquireError> {
+        self.route(Patience::Never).await
     }
 
     /// Waits for a slot and runs `call` once. What it returns is returned; an error of its own doesn't give the slot back.

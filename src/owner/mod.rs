@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 pub(crate) use self::admission::{Admission, Ticket};
 pub(crate) use self::message::Message;
 pub use self::message::ShardReport;
-pub(crate) use self::offer::{Outcome, Reply};
+pub(crate) use self::offer::{Outcome, Reply, Slot};
 use self::shard::{Arguments, Shard, Shared};
 use crate::clock::Clock;
 use crate::config::NodeConfig;

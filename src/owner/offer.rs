@@ -46,27 +46,59 @@ impl Reply {
 
 /// A slot on its way: it goes back to its owner unless it is taken.
 #[derive(Debug)]
-pub(crate) struct Offer {
-    slot: Option<(ConnectionKey, RequestId, Grant)>,
-    owner: ActorRef<Message>,
-}
+pub(crate) struct Offer(Option<Slot>);
 
 impl Offer {
     pub(super) const fn new(key: ConnectionKey, request: RequestId, grant: Grant, owner: ActorRef<Message>) -> Self {
-        Self { slot: Some((key, request, grant)), owner }
+        Self(Some(Slot { key, request, grant, owner }))
     }
 
     /// The slot, now its taker's. `None` for one that was taken before, which cannot be: taking consumes the offer.
-    pub(crate) fn take(mut self) -> Option<Grant> {
-        self.slot.take().map(|(_, _, grant)| grant)
+    pub(crate) fn take(mut self) -> Option<Slot> {
+        self.0.take()
     }
 }
 
 impl Drop for Offer {
     fn drop(&mut self) {
-        if let Some((key, request, grant)) = self.slot.take() {
-            // An owner that is gone gives nothing back: the slot leaves with its window.
-            drop(self.owner.cast(Message::GiveBack(key, request, grant)));
+        if let Some(slot) = self.0.take() {
+            slot.give_back();
         }
+    }
+}
+
+/// A slot that was taken. It stays used unless it is given back; that consumes it, so it happens once.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    key: ConnectionKey,
+    request: RequestId,
+    grant: Grant,
+    owner: ActorRef<Message>,
+}
+
+impl Slot {
+    /// What was granted.
+    pub(crate) const fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Returns it to its owner: nothing was started with it.
+    pub(crate) fn give_back(self) {
+        // An owner that is gone gives nothing back: the slot leaves with its window.
+        drop(self.owner.cast(Message::GiveBack(self.key, self.request, self.grant)));
+    }
+}
+
+/// What a surface needs that keeps slots by their names.
+#[cfg(feature = "cli")]
+impl Slot {
+    /// Of which connection.
+    pub(crate) const fn key(&self) -> &ConnectionKey {
+        &self.key
+    }
+
+    /// To which request.
+    pub(crate) const fn request(&self) -> RequestId {
+        self.request
     }
 }

@@ -21,7 +21,7 @@ use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Cost, Limits, Niceness, RateLimit};
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::engine::time::Timestamp;
-use crate::router::{Request, RouteError, Routed, Router};
+use crate::router::{Request, RouteError, Router};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -122,7 +122,7 @@ fn send(shard: &ActorRef<Message>, request: &Request) -> oneshot::Receiver<Outco
 
 fn granted(outcome: Outcome) -> Grant {
     let Outcome::Granted(offer) = outcome else { unreachable!("{outcome:?}") };
-    offer.take().unwrap()
+    *offer.take().unwrap().grant()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -133,12 +133,12 @@ async fn a_shard_killed_while_fifty_wait_answers_each_once_in_order_and_breaks_n
     let limits = limits(10, window);
     let (mut grants, mut waiting) = (Vec::new(), JoinSet::new());
     for id in 0..10 {
-        grants.push(soon(parts.router.acquire(&request(id, limits.clone()))).await.unwrap().grant);
+        grants.push(*soon(parts.router.acquire(&request(id, limits.clone()))).await.unwrap().slot.grant());
     }
     let last_before = grants[LIMIT - 1].release.get();
     for id in 10..60 {
         let (router, request) = (Arc::clone(&parts.router), request(id, limits.clone()));
-        waiting.spawn(async move { (id, router.acquire(&request).await.map(|Routed { grant, .. }| grant)) });
+        waiting.spawn(async move { (id, router.acquire(&request).await.map(|routed| *routed.slot.grant())) });
         parts.until_waiting(waiting.len()).await;
     }
     parts.shard().kill();
@@ -178,7 +178,7 @@ async fn a_shard_that_panics_between_two_releases_leaves_no_number_to_be_drawn_a
     assert!(std::pin::pin!(&mut two).poll(&mut Context::from_waker(&bomb)).is_pending());
     let one = granted(soon(one).await.unwrap());
     let two = granted(soon(two).await.unwrap());
-    let three = soon(parts.router.acquire(&request(3, limits))).await.unwrap().grant;
+    let three = *soon(parts.router.acquire(&request(3, limits))).await.unwrap().slot.grant();
     assert!(one.release < two.release, "{one:?} {two:?}");
     assert!(three.arrival.get() > two.release.get(), "{two:?} {three:?}");
     assert!(three.charge.stamp.saturating_since(one.charge.stamp) >= Duration::from_millis(200), "{three:?}");
@@ -190,7 +190,7 @@ async fn a_shard_that_crashes_with_a_proposal_in_flight_wastes_that_slot_and_no_
     let mut parts = start(NodeConfig::in_memory()).await;
     let limits = limits(3, HOUR);
     let (router, own) = (Arc::clone(&parts.router), request(1, limits.clone()));
-    let waiting = tokio::spawn(async move { router.acquire(&own).await.map(|routed| routed.grant) });
+    let waiting = tokio::spawn(async move { router.acquire(&own).await.map(|routed| routed.slot) });
     parts.until_waiting(1).await;
     let gone = parts.shard();
     gone.kill();
@@ -200,7 +200,7 @@ async fn a_shard_that_crashes_with_a_proposal_in_flight_wastes_that_slot_and_no_
     soon(waiting).await.unwrap().unwrap();
     let tries = [2, 3].map(|id| Request { patience: Patience::Never, ..request(id, limits.clone()) });
     soon(parts.router.acquire(&tries[0])).await.unwrap();
-    let refused = soon(parts.router.acquire(&tries[1])).await.map(|routed| routed.grant);
+    let refused = soon(parts.router.acquire(&tries[1])).await.map(|routed| routed.slot);
     assert!(matches!(refused, Err(RouteError::Refused(Refusal::NotNow { .. }))), "{refused:?}");
     parts.end().await;
 }
@@ -261,7 +261,7 @@ async fn while_consensus_is_silent_every_patience_ends_in_its_own_way() {
     let limits = limits(3, HOUR);
     let ends = |id, patience| {
         let (router, request) = (Arc::clone(&parts.router), Request { patience, ..request(id, limits.clone()) });
-        async move { router.acquire(&request).await.map(|routed| routed.grant).unwrap_err() }
+        async move { router.acquire(&request).await.map(|routed| routed.slot).unwrap_err() }
     };
     let (deadline, max_wait, tried) = soon(async {
         tokio::join!(ends(1, Patience::Deadline(soon_over)), ends(2, Patience::MaxWait(soon_over)), ends(3, Patience::Never))
@@ -289,12 +289,12 @@ async fn a_grant_that_its_caller_reads_too_late_is_not_started_and_costs_one_slo
     let read_at = parts.clock.now() + 2 * bound;
     parts.clock.sleep_until(read_at).await;
     assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "a stale grant was handed out");
-    let Routed { grant, .. } = soon(call).await.unwrap();
+    let grant = *soon(call).await.unwrap().slot.grant();
     assert!(grant.proposed_at >= read_at, "{grant:?}");
     assert_eq!(grant.arrival.get(), 1, "at its old place");
     let tries = [2, 3].map(|id| Request { patience: Patience::Never, ..request(id, limits.clone()) });
     soon(parts.router.acquire(&tries[0])).await.unwrap();
-    let refused = soon(parts.router.acquire(&tries[1])).await.map(|routed| routed.grant);
+    let refused = soon(parts.router.acquire(&tries[1])).await.map(|routed| routed.slot);
     assert!(matches!(refused, Err(RouteError::Refused(Refusal::NotNow { .. }))), "{refused:?}");
     parts.end().await;
 }

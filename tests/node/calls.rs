@@ -99,6 +99,23 @@ async fn dropping_the_future_leaves_the_queue_and_costs_no_slot() {
 }
 
 #[tokio::test]
+async fn a_permit_given_back_goes_to_the_next_and_one_dropped_does_not() {
+    let node = node().await;
+    let (throttler, hourly) = (node.throttler(), connection("given back", 1, Duration::from_secs(3600)));
+    let permit = throttler.acquire(&hourly).await.unwrap();
+    let waiting = {
+        let (throttler, hourly) = (throttler.clone(), hourly.clone());
+        tokio::spawn(async move { throttler.acquire(&hourly).await })
+    };
+    eventually("one waits", SECOND, || async { throttler.report().await.waiters == 1 }).await;
+    permit.give_back();
+    drop(soon(waiting).await.unwrap().unwrap());
+    let refused = throttler.request(&hourly).timeout(Duration::from_millis(50)).acquire().await.map(drop);
+    assert!(matches!(refused, Err(AcquireError::DeadlineExceeded { .. })), "{refused:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_large_request_holds_back_small_ones_behind_it() {
     let node = node().await;
     let throttler = node.throttler();

@@ -1,4 +1,4 @@
-//! Everything at once: callers that give up, retry and try, penalties, and shards that die under them.
+//! Everything at once: callers that give up, give back, retry and try, penalties, and shards that die under them.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -44,8 +44,11 @@ async fn work(router: Arc<Router>, clock: Clock, mut random: StdRng, ends_at: Ti
             router.pause(&request.key, Duration::from_millis(5)).await.unwrap();
         }
         let gives_up_after = Duration::from_micros(random.random_range(0..120_000));
-        if let Ok(Ok(Routed { grant, .. })) = clock::timeout(gives_up_after, router.acquire(&request)).await {
-            granted.push((request.key, request.cost, grant));
+        let Ok(Ok(routed)) = clock::timeout(gives_up_after, router.acquire(&request)).await else { continue };
+        if random.random_ratio(1, 8) {
+            routed.slot.give_back();
+        } else {
+            granted.push((request.key, request.cost, *routed.slot.grant()));
         }
     }
     granted

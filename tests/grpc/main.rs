@@ -1,0 +1,19 @@
+//! The gRPC surface as its clients see it: a real server on a loopback port, and the generated client.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test reads the clock and stops where it finds what it did not expect"
+)]
+
+mod bad_input;
+mod ends;
+mod port;
+mod session;
+mod support;
+mod unary;
