@@ -44,6 +44,30 @@ async fn five_hundred_calls_dropped_at_once_leave_the_queue_and_disturb_nobody()
 }
 
 #[tokio::test]
+async fn calls_cancelled_before_the_server_has_seen_them_do_not_end_the_connection() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut talk = Talk::begin(&mut client).await;
+    soon(client.acquire(asking(acquire("full", 1, HOUR)))).await.unwrap();
+    // Client and server share a thread: how often it goes round decides how far the calls come before they are cancelled.
+    for rounds in 0..20 {
+        let mut calls = JoinSet::new();
+        for _ in 0..200 {
+            let mut client = client.clone();
+            calls.spawn(async move { client.acquire(asking(acquire("full", 1, HOUR))).await });
+        }
+        for _ in 0..rounds {
+            tokio::task::yield_now().await;
+        }
+        soon(calls.shutdown()).await;
+    }
+    server.until_waiting(0).await;
+    talk.say(Message::Acquire(under(1, acquire("roomy", 9, HOUR)))).await;
+    drop(talk.hear().await);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn when_the_node_stops_everybody_who_waits_is_told_unavailable_and_why() {
     let server = Server::start().await;
     let mut client = server.client().await;

@@ -81,7 +81,7 @@ async fn connections_are_bounded_and_a_place_that_is_left_is_taken() {
     assert!(!matches!(soon(second.read(&mut byte)).await, Ok(1..)));
     eventually("a third is served", || async {
         let mut third = server.client().await;
-        third.acquire(asking(acquire("roomy", 9, HOUR))).await.is_ok()
+        soon(third.acquire(asking(acquire("roomy", 9, HOUR)))).await.is_ok()
     })
     .await;
     server.stop().await;
