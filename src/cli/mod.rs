@@ -1,10 +1,13 @@
 //! The command line: flags to subcommands to an exit code.
 //!
-//! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags.
+//! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings.
 
+mod config_command;
 mod connections;
 mod demo;
+mod node;
 mod platform;
+mod settings;
 mod shutdown;
 mod time;
 
@@ -13,6 +16,11 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use config_command::ConfigError;
+
+/// The exit code of wrong flags, as clap has it, and of wrong settings.
+const WRONG_USE: u8 = 2;
 
 /// Workers share rate-limited APIs: strict priority, first come first served, exact rolling windows.
 #[derive(Debug, Parser)]
@@ -24,6 +32,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run one node that stands alone, until SIGTERM or Ctrl-C
+    Node(node::NodeArgs),
+    /// Look at the settings of `turnstile node` without starting it
+    #[command(subcommand)]
+    Config(config_command::ConfigCommand),
     /// Saturate emulated platforms through `throttle` for a while and judge every promise
     Demo(demo::DemoArgs),
     /// Emulate rate-limited platforms over HTTP, for the demo and tests
@@ -40,6 +53,10 @@ enum CliError {
         source: io::Error,
     },
     #[error(transparent)]
+    Node(#[from] node::NodeError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Platform(#[from] platform::PlatformError),
@@ -49,6 +66,12 @@ enum CliError {
 pub fn run() -> ExitCode {
     match dispatch(Cli::parse()) {
         Ok(code) => code,
+        Err(CliError::Node(node::NodeError::Settings { problems }) | CliError::Config(ConfigError::Wrong { problems })) => {
+            for problem in problems {
+                eprintln!("turnstile: {problem}");
+            }
+            ExitCode::from(WRONG_USE)
+        }
         Err(error) => {
             eprintln!("turnstile: {}", with_causes(&error));
             ExitCode::FAILURE
@@ -58,14 +81,14 @@ pub fn run() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| CliError::Runtime { source })?;
+        || tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|source| CliError::Runtime { source });
     match cli.command {
-        Command::Demo(args) => Ok(runtime.block_on(demo::run(args))?),
-        Command::Platform(args) => {
-            runtime.block_on(platform::run(args))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Node(args) => runtime()?.block_on(node::run(args))?,
+        Command::Config(command) => config_command::run(command)?,
+        Command::Demo(args) => return Ok(runtime()?.block_on(demo::run(args))?),
+        Command::Platform(args) => runtime()?.block_on(platform::run(args))?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The error and what caused it, on one line.

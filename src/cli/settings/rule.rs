@@ -1,0 +1,107 @@
+//! From a value to a type that cannot be wrong: one function and one rule for each kind of setting.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::PathBuf;
+
+use figment::value::Value;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use super::LogFormat;
+use crate::engine::grant::NodeId;
+
+/// What a value must be, in words and as code.
+pub(super) struct Rule<T> {
+    pub(super) words: &'static str,
+    pub(super) read: fn(&Value) -> Option<T>,
+}
+
+pub(super) const ADDRESS: Rule<SocketAddr> =
+    Rule { words: "an IP address and a port, such as 127.0.0.1:7070 or [::1]:7070", read: |value| value.as_str()?.parse().ok() };
+
+pub(super) const DIRECTORY: Rule<PathBuf> = Rule {
+    words: "the path of a directory",
+    read: |value| value.as_str().filter(|path| !path.is_empty() && !path.contains('\0')).map(PathBuf::from),
+};
+
+pub(super) const SWITCH: Rule<bool> = Rule { words: "true or false", read: Value::to_bool };
+
+/// All 16 digits, as the node prints them: an id that lost a digit on its way is not another id.
+pub(super) const NODE: Rule<NodeId> = Rule {
+    words: "the 16 hexadecimal digits of a node's id, in a file within quotes",
+    read: |value| {
+        let digits = value.as_str()?;
+        let is_id = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_id.then(|| u64::from_str_radix(digits, 16).map(NodeId::new).ok())?
+    },
+};
+
+pub(super) const SHARDS: Rule<NonZeroU16> =
+    Rule { words: "a whole number from 1 to 65535", read: |value| NonZeroU16::new(whole(value)?.try_into().ok()?) };
+
+pub(super) const COUNT: Rule<NonZeroUsize> =
+    Rule { words: "a whole number from 1", read: |value| NonZeroUsize::new(whole(value)?.try_into().ok()?) };
+
+pub(super) const FILTER: Rule<Targets> = Rule {
+    words: "off, error, warn, info, debug or trace, or a list such as \"info,openraft=debug\"",
+    read: |value| filter(value.as_str()?),
+};
+
+pub(super) const FORMAT: Rule<LogFormat> = Rule {
+    words: "text or json",
+    read: |value| match value.as_str()? {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    },
+};
+
+/// A number without a sign, whether its source kept it as a signed one or not.
+fn whole(value: &Value) -> Option<u128> {
+    value.to_u128().or_else(|| value.to_i128()?.try_into().ok())
+}
+
+/// Stricter than the library's own reading, which takes a misspelt level for the name of a part and then logs nothing else.
+fn filter(text: &str) -> Option<Targets> {
+    // openraft speaks about its own inside, at length; what a user must know of it the node says itself.
+    let mut filter = Targets::new().with_target("openraft", LevelFilter::OFF);
+    let mut rest = None;
+    for directive in text.split(',').map(str::trim) {
+        match directive.split_once('=') {
+            None if rest.is_none() => rest = Some(level(directive)?),
+            None => return None,
+            Some(("", _)) => return None,
+            Some((part, text)) => filter = filter.with_target(part, level(text)?),
+        }
+    }
+    Some(filter.with_default(rest.unwrap_or(LevelFilter::INFO)))
+}
+
+fn level(name: &str) -> Option<LevelFilter> {
+    match name {
+        "off" => Some(LevelFilter::OFF),
+        "error" => Some(LevelFilter::ERROR),
+        "warn" => Some(LevelFilter::WARN),
+        "info" => Some(LevelFilter::INFO),
+        "debug" => Some(LevelFilter::DEBUG),
+        "trace" => Some(LevelFilter::TRACE),
+        _ => None,
+    }
+}
+
+/// A value as an error shows it.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Bool(_, value) => value.to_string(),
+        Value::Num(_, number) => match (number.to_u128(), number.to_i128(), number.to_f64()) {
+            (Some(number), _, _) => number.to_string(),
+            (None, Some(number), _) => number.to_string(),
+            (None, None, number) => number.map_or_else(|| "a number".to_owned(), |number| number.to_string()),
+        },
+        Value::Char(_, letter) => format!("{:?}", letter.to_string()),
+        Value::Empty(..) => "empty".to_owned(),
+        Value::Dict(..) => "a table".to_owned(),
+        Value::Array(..) => "a list".to_owned(),
+    }
+}

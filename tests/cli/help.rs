@@ -1,0 +1,35 @@
+//! What the help says.
+
+use serde_json::Value;
+
+use crate::support::{run, turnstile};
+
+#[test]
+fn the_help_names_every_setting_its_default_and_its_sources() {
+    let help = run(&mut turnstile(&["node", "--help"]));
+    assert_eq!(help.code, Some(0));
+    let shown = run(&mut turnstile(&["config", "show", "--json", "--memory"]));
+    let settings: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let words = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (key, row) in settings.as_object().unwrap() {
+        assert!(words.contains(&format!("--{}", key.replace('_', "-"))), "{key}\n{}", help.stdout);
+        // Two have none, one depends on the machine, one was given here.
+        if row["source"] == "default" && !["data", "expected_node", "shards"].contains(&key.as_str()) {
+            let default = row["value"].to_string();
+            let default = default.trim_matches('"');
+            assert!(words.contains(&format!("default: {default}")), "{key}: {default}\n{}", help.stdout);
+        }
+    }
+    for source in ["TURNSTILE_SHARDS=4", "TURNSTILE_CONFIG", "shards = 4", "turnstile config show"] {
+        assert!(words.contains(source), "{source}\n{}", help.stdout);
+    }
+}
+
+#[test]
+fn the_front_page_names_the_subcommands() {
+    let help = run(&mut turnstile(&["--help"])).stdout;
+    for line in ["node    Run one node", "config  Look at the settings", "demo    Saturate"] {
+        assert!(help.contains(line), "{help}");
+    }
+    assert!(!help.contains("platform "), "{help}");
+}
