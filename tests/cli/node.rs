@@ -1,8 +1,11 @@
 //! One node as a process: its start, its end, its directory.
 
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
+use turnstile::{Connection, Node, NodeConfig, RateLimit};
 
 use crate::support::{Running, run, turnstile};
 
@@ -101,4 +104,29 @@ fn an_address_that_others_can_reach_is_warned_of() {
     let mut node = Running::start(&mut turnstile(&["node", "--memory", "--listen", "0.0.0.0:0"]));
     node.signal("TERM");
     assert!(node.wait().stderr.contains("there is no authentication"));
+}
+
+/// Leaves a window of an hour in the directory, so that its node writes to its log once a second.
+async fn track_something(data: &Path) {
+    let node = Node::start(NodeConfig::on_disk(data)).await.unwrap();
+    let limit = RateLimit::new(1, Duration::from_secs(3600)).unwrap();
+    let connection = Connection::new("test", "stopped", limit).unwrap();
+    node.throttler().throttle(&connection, || async {}).await.unwrap();
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_node_whose_disk_fails_ends_with_1_and_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    track_something(directory.path()).await;
+    let mut node = Running::on(directory.path());
+    let Some(_strace) = node.fail_syncs() else {
+        eprintln!("SKIPPED, nothing was tested: strace does not work here");
+        return;
+    };
+    let said = node.wait();
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{}", said.stderr);
+    let reason = said.stderr.lines().last().unwrap();
+    assert!(reason.starts_with("turnstile: the node has stopped by itself: "), "{reason}");
+    assert!(reason.contains("cannot sync") && reason.contains("Input/output error"), "{reason}");
 }

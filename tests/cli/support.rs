@@ -33,7 +33,7 @@ pub(crate) fn run(command: &mut Command) -> Said {
 
 /// A node that serves; killed when it is dropped.
 pub(crate) struct Running {
-    child: Child,
+    child: Killed,
     pub(crate) node: String,
     pub(crate) address: String,
 }
@@ -42,9 +42,9 @@ impl Running {
     /// Returns when the node has said that it serves.
     pub(crate) fn start(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut running = Self { child, node: String::new(), address: String::new() };
+        let mut running = Self { child: Killed(child), node: String::new(), address: String::new() };
         let mut line = String::new();
-        BufReader::new(running.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(running.child.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         if line.is_empty() {
             panic!("the node did not start: {}", running.wait().stderr);
         }
@@ -61,24 +61,38 @@ impl Running {
 
     /// Sends a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.0.id().to_string()).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Makes every sync of its log fail from now on; nothing where that can't be done.
+    pub(crate) fn fail_syncs(&self) -> Option<Killed> {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO", "-p"]);
+        strace.arg(self.child.0.id().to_string()).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut strace = Killed(strace.spawn().ok()?);
+        let mut line = String::new();
+        BufReader::new(strace.0.stderr.as_mut()?).read_line(&mut line).ok()?;
+        line.contains("attached").then_some(strace)
     }
 
     /// Waits for its end; what it still said on both outputs.
     pub(crate) fn wait(&mut self) -> Said {
         let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        let code = self.child.wait().unwrap().code();
+        self.child.0.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        self.child.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let code = self.child.0.wait().unwrap().code();
         Said { stdout, stderr, code }
     }
 }
 
-impl Drop for Running {
+/// Ends its process when it is dropped.
+pub(crate) struct Killed(Child);
+
+impl Drop for Killed {
     fn drop(&mut self) {
         // It may have ended by itself.
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }

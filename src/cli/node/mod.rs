@@ -28,7 +28,7 @@ use crate::node::{Node, StartError};
 use surface::SurfaceError;
 
 /// How long calls may take to end after the end was asked for: their waiters have been told by then.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Flags of `turnstile node`.
 #[derive(Debug, clap::Args)]
@@ -143,24 +143,27 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeEr
 
 async fn serve(node: Node, listener: TcpListener, bound: SocketAddr, mut signals: shutdown::Signals) -> Result<(), NodeError> {
     let (stop, stopping) = oneshot::channel::<()>();
-    let mut surface = tokio::spawn(surface::serve(node.throttler(), listener, async {
+    let mut surface = Box::pin(surface::serve(node.throttler(), listener, async {
         // A message and a dropped sender both mean the end.
         drop(stopping.await);
     }));
     announce(&Ready { node: node.id().to_string(), listening: bound })?;
-    // Every arm only watches: the node and the interface go on whichever is cancelled.
+    // The first two arms only watch, and the third goes on where it was when it is polled again.
     let end = tokio::select! {
         () = signals.asked_to_end() => End::Asked,
         reason = node.stopped() => End::Stopped(reason),
-        served = &mut surface => End::Surface(served.map_err(io::Error::other).and_then(|served| served).err()),
+        served = &mut surface => End::Surface(served.err()),
     };
     tracing::info!(node = %node.id(), "ending");
-    // First no new calls, then the answer to those that wait; the streams end with their waiters.
     drop(stop);
-    node.shutdown().await;
-    if !surface.is_finished() && time::timeout(GRACE, &mut surface).await.is_err() {
-        tracing::warn!(waited = ?GRACE, "callers kept their connections open; they are cut off");
-        surface.abort();
+    match &end {
+        End::Surface(_) => node.shutdown().await,
+        // Together: the answers that the node's end gives to those who wait still have to be sent.
+        End::Asked | End::Stopped(_) => match tokio::join!(node.shutdown(), time::timeout(GRACE, surface)).1 {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "not all calls ended well"),
+            Err(_) => tracing::warn!(waited = ?GRACE, "callers kept their connections open; they are cut off"),
+        },
     }
     match end {
         End::Asked => Ok(()),
