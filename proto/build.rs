@@ -9,7 +9,11 @@ fn main() {
 #[cfg(feature = "cli")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let descriptors = protox::compile(["proto/turnstile/v1/throttle.proto"], ["proto"])?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(["turnstile/v1/throttle.proto"])?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    // What reflection serves: with the comments, which tools show.
+    std::fs::write(out.join("turnstile.v1.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

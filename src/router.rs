@@ -157,6 +157,13 @@ impl Router {
         &self.owners
     }
 
+    /// Returns when the node serves no more. Cancel-safe.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn stopped(&self) {
+        // A node that is gone without a reason serves no more, either.
+        drop(self.stopped.clone().wait_for(Option::is_some).await);
+    }
+
     /// Waits for a slot. Dropping the future leaves the queue.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! One connection: HTTP/2, and what keeps it from holding its place for nothing.
 //!
-//! Promises: who doesn't speak HTTP/2 within 10 s, or is gone without a word, loses its place; who cancels a thousand calls at once
+//! Promises: who doesn't speak HTTP/2 within 10 s, or has been gone without a word for 4 s, loses its place; who cancels a thousand calls at once
 //! disturbs nobody.
 
 use std::io;
@@ -15,11 +15,10 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tonic::service::Routes;
 
-use super::throttle::ThrottleApi;
 use super::{Bounds, stopping};
 use crate::clock::{self, TimedOut};
-use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -27,9 +26,10 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client has to say it.
 const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a connection is quiet before it is asked whether it is alive, and how long it has to answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is quiet before it is asked whether it is alive, and how long it has to answer. Short, for what a peer that was cut off
+/// waits for is kept from others: its slots would be granted into the void.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most bytes of a request's headers.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
@@ -53,7 +53,7 @@ enum HandshakeError {
 pub(super) async fn serve(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
-    service: ThrottleServiceServer<ThrottleApi>,
+    services: Routes,
     mut draining: watch::Receiver<bool>,
     bounds: Bounds,
 ) {
@@ -83,7 +83,7 @@ pub(super) async fn serve(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     // Its calls are tasks of the executor; each ends as soon as the connection is gone, with the wait that it holds.
-    let mut serving = pin!(http2.serve_connection(io, TowerToHyperService::new(service)));
+    let mut serving = pin!(http2.serve_connection(io, TowerToHyperService::new(services)));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = stopping(&mut draining) => {

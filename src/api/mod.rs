@@ -1,20 +1,22 @@
 //! The gRPC surface: `turnstile.v1` on a listener.
 //!
-//! Promises: whatever comes on the port, connections, requests and memory stay within [`Bounds`]; a call that the end of the server or of the node
-//! catches waiting ends with UNAVAILABLE.
+//! Promises: whatever comes on the port, connections, requests and memory stay within [`Bounds`], and no client can end the server; a call that the
+//! end of the server or of the node catches waiting ends with UNAVAILABLE.
 //! Must not: decide anything. It parses, calls the [`Throttler`] and words the answer; every error's wording is in `status`.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let node = turnstile::Node::start(turnstile::NodeConfig::in_memory()).await?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:7878").await?;
-//! turnstile::api::serve(node.throttler(), listener, async { node.stopped().await; }).await?;
+//! turnstile::api::serve(node.throttler(), listener, async { drop(node.stopped().await) }).await;
 //! # Ok(())
 //! # }
 //! ```
 
 mod answer;
 mod connection;
+mod health;
+mod reflection;
 mod releasable;
 mod session;
 mod status;
@@ -26,11 +28,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
+use tonic::service::Routes;
 
+use self::health::Health;
 use self::throttle::ThrottleApi;
 use crate::client::Throttler;
 use crate::clock;
@@ -40,13 +43,10 @@ use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
 /// How long calls have to end when the server stops; waiting ones are told to at once.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
 
-/// The pause after a connection could not be accepted, which is when the process is out of descriptors.
+/// The pause after a connection could not be accepted, which is when the process is out of descriptors: one that ends gives some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many times in a row accepting may fail.
-const MAX_ACCEPT_FAILURES: u32 = 100;
-
-/// The largest message, either way: an acquire with eight limits has about 1 KB.
+/// The largest message that is read: an acquire with eight limits has about 1 KB. An answer is hardly larger than what it answers.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// What bounds a server.
@@ -67,72 +67,55 @@ impl Default for Bounds {
     }
 }
 
-/// Why a server ended by itself.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    /// The listener accepts no more.
-    #[error("no connection could be accepted {failures} times in a row")]
-    Accept {
-        /// How many times.
-        failures: u32,
-        /// What the system said last.
-        #[source]
-        source: io::Error,
-    },
-}
-
 /// Serves `throttler` on `listener` until `shutdown` completes, within the default [`Bounds`]. Then waiting calls are told UNAVAILABLE; it returns
 /// when all have ended, at the latest after 5 s.
-///
-/// # Errors
-/// [`ServeError`], when the listener fails for good.
-pub async fn serve(
-    throttler: Throttler,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
-    serve_within(Bounds::default(), throttler, listener, shutdown).await
+pub async fn serve(throttler: Throttler, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    serve_within(Bounds::default(), throttler, listener, shutdown).await;
 }
 
 /// The same as [`serve`], within these bounds.
-///
-/// # Errors
-/// [`ServeError`], when the listener fails for good.
-pub async fn serve_within(
-    bounds: Bounds,
-    throttler: Throttler,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServeError> {
+pub async fn serve_within(bounds: Bounds, throttler: Throttler, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let (drain, draining) = watch::channel(false);
-    let api = ThrottleApi::new(throttler, draining.clone(), bounds);
-    let service = ThrottleServiceServer::new(api);
-    let service = service.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let (health, health_service) = Health::serving().await;
+    let service = ThrottleServiceServer::new(ThrottleApi::new(throttler.clone(), draining.clone(), bounds));
+    let services = Routes::new(service.max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(health_service)
+        .add_service(reflection::service())
+        .prepare();
     let places = Arc::new(Semaphore::new(bounds.max_connections.min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
-    let mut failures = 0;
-    let end = loop {
+    let mut node_stops = pin!(throttler.stopped());
+    let mut is_serving = true;
+    let mut failures: u32 = 0;
+    loop {
         tokio::select! {
-            () = &mut shutdown => break Ok(()),
+            () = &mut shutdown => break,
+            () = &mut node_stops, if is_serving => {
+                is_serving = false;
+                health.set_not_serving().await;
+            }
             // Cancel-safe: what is lost is a place in a queue of one.
             accepted = accept(&listener, &places) => match accepted {
                 Ok((stream, place)) => {
                     failures = 0;
-                    connections.spawn(connection::serve(stream, place, service.clone(), draining.clone(), bounds));
+                    connections.spawn(connection::serve(stream, place, services.clone(), draining.clone(), bounds));
                 }
-                Err(source) if failures >= MAX_ACCEPT_FAILURES => break Err(ServeError::Accept { failures, source }),
                 Err(error) => {
-                    failures += 1;
-                    tracing::warn!(%error, failures, "a connection could not be accepted");
+                    // For ever, if need be: a client that takes all descriptors must not end the server.
+                    failures = failures.saturating_add(1);
+                    if failures.is_power_of_two() {
+                        tracing::warn!(%error, failures, "a connection could not be accepted; trying again");
+                    }
                     clock::sleep(ACCEPT_PAUSE).await;
                 }
             },
             Some(ended) = connections.join_next() => log_panic(ended),
         }
-    };
+    }
     drop(listener);
     drain.send_replace(true);
+    health.end().await;
     let all_ended = async {
         while let Some(ended) = connections.join_next().await {
             log_panic(ended);
@@ -142,7 +125,6 @@ pub async fn serve_within(
         tracing::warn!(open = connections.len(), "connections that did not end in time are cut");
     }
     connections.shutdown().await;
-    end
 }
 
 /// The next connection, once there is a place for it.

@@ -18,6 +18,7 @@ use super::releasable::{Releasable, Release};
 use super::session::Session;
 use super::{Bounds, status};
 use crate::client::{AcquireError, Throttler};
+use crate::clock::Clock;
 use crate::wire::throttle::{BadField, ParsedAcquire};
 use crate::wire::v1::throttle_service_server::ThrottleService;
 use crate::wire::{throttle as wire, v1};
@@ -30,6 +31,7 @@ const ACQUIRE: &str = "acquire";
 pub(super) struct ThrottleApi {
     throttler: Throttler,
     releasable: Arc<Mutex<Releasable>>,
+    clock: Clock,
     draining: watch::Receiver<bool>,
     bounds: Bounds,
 }
@@ -37,7 +39,7 @@ pub(super) struct ThrottleApi {
 impl ThrottleApi {
     /// Serves until `draining` says so.
     pub(super) fn new(throttler: Throttler, draining: watch::Receiver<bool>, bounds: Bounds) -> Self {
-        Self { throttler, releasable: Arc::new(Mutex::new(Releasable::new())), draining, bounds }
+        Self { throttler, releasable: Arc::new(Mutex::new(Releasable::new())), clock: Clock::start(), draining, bounds }
     }
 
     /// One unary acquire; its grant can be given back from now on.
@@ -51,7 +53,7 @@ impl ThrottleApi {
             Answer::Throttled(retry_after) => Ok((None, Some(retry_after))),
             Answer::Granted(permit) => {
                 let grant = grant(&permit);
-                self.releasable.lock().keep(permit.into_slot());
+                self.releasable.lock().keep(permit.into_slot(), self.clock.now());
                 Ok((Some(grant), None))
             }
         }
@@ -90,7 +92,7 @@ impl ThrottleService for ThrottleApi {
         let v1::ReleaseRequest { key, request_id } = request.into_inner();
         let key = wire::key("key", key).map_err(|bad| status::bad_input(&bad))?;
         let id = wire::request_id("request_id", &request_id).map_err(|bad| status::bad_input(&bad))?;
-        let found = self.releasable.lock().release(&key, id);
+        let found = self.releasable.lock().release(&key, id, self.clock.now());
         match found {
             Release::Now(slot) => slot.give_back(),
             Release::Before => {}

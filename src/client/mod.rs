@@ -90,6 +90,12 @@ impl Throttler {
         self.router.owners().report().await
     }
 
+    /// Returns when the node serves no more. Cancel-safe.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn stopped(&self) {
+        self.router.stopped().await;
+    }
+
     fn router(&self) -> &Router {
         &self.router
     }

@@ -15,3 +15,6 @@
 )]
 
 tonic::include_proto!("turnstile.v1");
+
+/// The definitions themselves, for reflection.
+pub(crate) const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("turnstile.v1");

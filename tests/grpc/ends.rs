@@ -5,7 +5,8 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use turnstile::api::v1::session_request::Message;
 
-use crate::support::{HOUR, SECOND, Server, Talk, acquire, asking, soon, under};
+use crate::relay::Relay;
+use crate::support::{Client, HOUR, SECOND, Server, Talk, acquire, asking, connect, soon, under};
 
 #[tokio::test]
 async fn a_client_whose_own_deadline_passes_leaves_the_queue() {
@@ -64,6 +65,20 @@ async fn calls_cancelled_before_the_server_has_seen_them_do_not_end_the_connecti
     server.until_waiting(0).await;
     talk.say(Message::Acquire(under(1, acquire("roomy", 9, HOUR)))).await;
     drop(talk.hear().await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_cut_off_without_a_word_leaves_the_queue() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    soon(client.acquire(asking(acquire("full", 1, HOUR)))).await.unwrap();
+    let relay = Relay::to(server.address).await;
+    let talk = Talk::begin(&mut Client::new(connect(relay.address).await)).await;
+    talk.say(Message::Acquire(under(1, acquire("full", 1, HOUR)))).await;
+    server.until_waiting(1).await;
+    let _cut = relay.cut();
+    server.until_waiting(0).await;
     server.stop().await;
 }
 

@@ -14,6 +14,8 @@
 mod bad_input;
 mod ends;
 mod port;
+mod relay;
 mod session;
+mod standard;
 mod support;
 mod unary;

@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use turnstile::api::{Bounds, v1};
 
-use crate::support::{HOUR, SECOND, Server, acquire, asking, eventually, soon};
+use crate::support::{HOUR, SECOND, Server, acquire, asking, connect, eventually, soon};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -50,16 +50,16 @@ async fn an_oversized_message_is_refused_and_the_connection_lives_on() {
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_unimplemented() {
+async fn an_unknown_method_and_an_unknown_service_are_unimplemented() {
     let server = Server::start().await;
-    let mut client = tonic::client::Grpc::new(
-        tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap().connect().await.unwrap(),
-    );
-    client.ready().await.unwrap();
-    let codec = tonic_prost::ProstCodec::<v1::ReleaseRequest, v1::ReleaseResponse>::default();
-    let path = "/turnstile.v1.ThrottleService/Nothing".parse().unwrap();
-    let error = soon(client.unary(tonic::Request::new(v1::ReleaseRequest::default()), path, codec)).await.unwrap_err();
-    assert_eq!(error.code(), Code::Unimplemented);
+    let mut client = tonic::client::Grpc::new(connect(server.address).await);
+    for path in ["/turnstile.v1.ThrottleService/Nothing", "/turnstile.v1.Nothing/Acquire", "/"] {
+        client.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<v1::ReleaseRequest, v1::ReleaseResponse>::default();
+        let request = tonic::Request::new(v1::ReleaseRequest::default());
+        let error = soon(client.unary(request, path.parse().unwrap(), codec)).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unimplemented, "{path}");
+    }
     server.stop().await;
 }
 

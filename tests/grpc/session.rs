@@ -190,6 +190,20 @@ async fn a_refused_message_is_answered_under_its_id_and_the_stream_lives_on() {
 }
 
 #[tokio::test]
+async fn an_id_as_long_as_a_message_can_be_is_answered_under_itself_and_the_stream_lives_on() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut talk = Talk::begin(&mut client).await;
+    let long = vec![7; 65_500];
+    talk.say(Message::Cancel(v1::Cancel { request_id: long.clone() })).await;
+    let (who, said) = talk.hear().await;
+    assert!(who == long && failure(said).message().contains("has 65500 bytes"));
+    talk.say(Message::Acquire(under(1, acquire("roomy", 5, HOUR)))).await;
+    assert_eq!(talk.hear().await.0, id(1));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn beyond_the_bound_of_a_session_an_acquire_is_refused_and_the_others_stay() {
     let mut bounds = Bounds::default();
     bounds.max_session_requests = 2;

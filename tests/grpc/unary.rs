@@ -1,7 +1,5 @@
 //! Acquire, TryAcquire and Release.
 
-use std::time::Duration;
-
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -36,17 +34,21 @@ async fn a_grant_says_everything_about_its_slot() {
 async fn the_urgent_are_granted_first_and_equals_in_the_order_of_their_calls() {
     let server = Server::start().await;
     let mut client = server.client().await;
-    let full = |niceness| v1::Acquire { niceness, ..acquire("full", 1, Duration::from_millis(300)) };
-    soon(client.acquire(asking(full(0)))).await.unwrap();
+    let full = |number, niceness| asking(v1::Acquire { niceness, ..under(number, acquire("full", 1, HOUR)) });
+    soon(client.acquire(full(0, 0))).await.unwrap();
     let mut waiting = JoinSet::new();
-    for (count, niceness) in [5, 5, 0].into_iter().enumerate() {
-        let (mut client, request) = (client.clone(), asking(full(niceness)));
-        waiting.spawn(async move { (count, client.acquire(request).await.unwrap().into_inner().grant.unwrap().release) });
-        server.until_waiting(count + 1).await;
+    for (count, number, niceness) in [(1, 1, 5), (2, 2, 5), (3, 3, 0)] {
+        let (mut client, request) = (client.clone(), full(number, niceness));
+        waiting.spawn(async move { client.acquire(request).await.unwrap().into_inner().grant.unwrap().request_id });
+        server.until_waiting(count).await;
     }
-    let mut order = soon(waiting.join_all()).await;
-    order.sort_by_key(|&(_, release)| release);
-    assert_eq!(order.iter().map(|&(count, _)| count).collect::<Vec<_>>(), [2, 0, 1]);
+    let (mut order, mut holder) = (Vec::new(), id(0));
+    while !waiting.is_empty() {
+        soon(client.release(v1::ReleaseRequest { key: key("full"), request_id: holder })).await.unwrap();
+        holder = soon(waiting.join_next()).await.unwrap().unwrap();
+        order.push(holder.clone());
+    }
+    assert_eq!(order, [id(3), id(1), id(2)]);
     server.stop().await;
 }
 
@@ -91,9 +93,9 @@ async fn a_release_gives_the_slot_to_the_next_and_only_once() {
     for _ in 0..3 {
         soon(client.release(release(1, "full"))).await.unwrap();
     }
-    let wait = |number| v1::Acquire { timeout: Some(span(SECOND)), ..under(number, full()) };
-    soon(client.acquire(asking(wait(4)))).await.unwrap();
-    let second = soon(client.acquire(asking(wait(5)))).await.unwrap_err();
+    soon(client.acquire(asking(under(4, full())))).await.unwrap();
+    let late = v1::Acquire { timeout: Some(span(SECOND / 5)), ..under(5, full()) };
+    let second = soon(client.acquire(asking(late))).await.unwrap_err();
     assert_eq!(second.code(), Code::DeadlineExceeded);
     server.stop().await;
 }

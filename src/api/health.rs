@@ -1,0 +1,50 @@
+//! Health, as load balancers and orchestrators ask for it: `grpc.health.v1.Health`.
+//!
+//! Promises: SERVING as long as the node serves, and NOT_SERVING from then on; who watches is told, and no watch outlives the server.
+
+use tonic::server::NamedService;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::MAX_MESSAGE_BYTES;
+use super::throttle::ThrottleApi;
+use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
+
+/// Whose health can be asked for: the server's as a whole, and that of its service. They are one.
+const NAMES: [&str; 2] = ["", <ThrottleServiceServer<ThrottleApi> as NamedService>::NAME];
+
+/// What the health service says.
+#[derive(Debug)]
+pub(super) struct Health {
+    reporter: HealthReporter,
+}
+
+impl Health {
+    /// The health of a server that serves, and the service that tells it.
+    pub(super) async fn serving() -> (Self, HealthServer<HealthService>) {
+        let health = Self { reporter: HealthReporter::new() };
+        health.set(ServingStatus::Serving).await;
+        let service = HealthService::from_health_reporter(health.reporter.clone());
+        (health, HealthServer::new(service).max_decoding_message_size(MAX_MESSAGE_BYTES))
+    }
+
+    /// The node has stopped.
+    pub(super) async fn set_not_serving(&self) {
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    /// The server stops. Who watches is told so, and their streams end: they would keep their connections.
+    pub(super) async fn end(mut self) {
+        self.set_not_serving().await;
+        for name in NAMES {
+            self.reporter.clear_service_status(name).await;
+        }
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        for name in NAMES {
+            self.reporter.set_service_status(name, status).await;
+        }
+    }
+}
