@@ -7,10 +7,10 @@
     clippy::unwrap_used,
     reason = "a test stops where it finds what it did not expect"
 )]
-#![cfg(feature = "cli")]
 
 mod help;
 mod node;
 mod precedence;
 mod problems;
+mod serving;
 mod support;

@@ -52,7 +52,7 @@ fn an_address_in_use_is_told_and_the_directory_is_not_touched() {
     let data = directory.path().join("data");
     let said = run(turnstile(&["node", "--listen", &address, "--data"]).arg(&data));
     assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""));
-    let reason = format!("turnstile: cannot listen on {address}: Address already in use (os error 98)");
+    let reason = format!("turnstile: --listen: cannot listen on {address}: Address already in use (os error 98)");
     assert_eq!(said.stderr.lines().last(), Some(reason.as_str()));
     assert!(!data.exists());
 }

@@ -38,7 +38,7 @@ fn the_table_names_the_source_of_each_setting() {
         let line = said.stdout.lines().find(|line| line.split_whitespace().next() == Some(key)).unwrap();
         line.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(row("listen"), "listen 127.0.0.1:7070 default");
+    assert_eq!(row("listen"), "listen 127.0.0.1:7878 default");
     assert_eq!(row("data"), format!("data /var/lib/turnstile file {}", file.display()));
     assert_eq!(row("shards"), "shards 3 environment TURNSTILE_SHARDS");
     assert_eq!(row("log"), "log warn flag --log");
@@ -74,8 +74,8 @@ fn digits_in_the_environment_stay_the_id_that_they_are() {
 #[test]
 fn variables_that_kubernetes_sets_for_a_service_of_our_name_are_no_settings() {
     let mut command = turnstile(&["config", "check", "--memory"]);
-    command.env("TURNSTILE_SERVICE_HOST", "10.0.0.1").env("TURNSTILE_SERVICE_PORT_GRPC", "7070");
-    command.env("TURNSTILE_PORT", "tcp://10.0.0.1:7070").env("TURNSTILE_PORT_7070_TCP_ADDR", "10.0.0.1");
+    command.env("TURNSTILE_SERVICE_HOST", "10.0.0.1").env("TURNSTILE_SERVICE_PORT_GRPC", "7878");
+    command.env("TURNSTILE_PORT", "tcp://10.0.0.1:7878").env("TURNSTILE_PORT_7878_TCP_ADDR", "10.0.0.1");
     let said = run(&mut command);
     assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), "ok\n", ""));
 }

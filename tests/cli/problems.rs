@@ -29,12 +29,12 @@ fn an_unknown_variable_is_refused_with_the_likely_one() {
 
 #[test]
 fn every_value_that_breaks_its_rule_is_told_with_source_value_and_rule() {
-    let file = "data = \"\"\nlisten = \"localhost:7070\"\nshards = 0\nmax_connections = \"5\"\nexpected_node = 17\nlog = [1]\n";
+    let file = "data = \"\"\nlisten = \"localhost:7878\"\nshards = 0\nmax_connections = \"5\"\nexpected_node = 17\nlog = [1]\n";
     let variables = [("TURNSTILE_MAX_WAITERS_PER_CONNECTION", "many"), ("TURNSTILE_LOG_FORMAT", "xml")];
     let flags = ["--max-in-flight", "-1", "--strict-limits=yes"];
     let filter = "off, error, warn, info, debug or trace, or a list such as \"info,openraft=debug\"";
     let expected = [
-        "node.toml: listen is \"localhost:7070\"; it must be an IP address and a port, such as 127.0.0.1:7070 or [::1]:7070",
+        "node.toml: listen is \"localhost:7878\"; it must be an IP address and a port, such as 127.0.0.1:7878 or [::1]:7878",
         "node.toml: data is \"\"; it must be the path of a directory",
         "node.toml: expected_node is 17; it must be the 16 hexadecimal digits of a node's id, in a file within quotes",
         "node.toml: shards is 0; it must be a whole number from 1 to 65535",

@@ -1,13 +1,13 @@
 //! `turnstile node`: one node that stands alone and serves callers in other processes.
 //!
 //! ```text
-//! settings ──► bind ──► open the log ──► {"node": …, "listening": …}      one line, when ready
-//!                                         │
-//!                  SIGTERM, SIGINT ───────┤ waiters are told, the log is closed, exit 0
-//!                  the node stops ────────┘ the reason, exit 1
+//! settings ──► bind ──► open the log ──► {"node": …, "listening": …} ──► serve
+//!                                                                         │
+//!                                      SIGTERM, SIGINT ───────────────────┤ waiters are told, the log is closed, exit 0
+//!                                      the node stops by itself ──────────┘ waiters are told, the reason, exit 1
 //! ```
 //!
-//! Promises: the line is written once and only when calls are served; the directory is free when the process has ended.
+//! Promises: the line is written once and only when calls are taken; the directory is free when the process has ended.
 //! Must not: start anything before all settings are valid.
 
 mod logs;
@@ -15,20 +15,14 @@ mod surface;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::Serialize;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tracing_subscriber::util::TryInitError;
 
 use super::settings::{self, Problem, SettingsArgs};
-use super::{shutdown, time};
+use super::shutdown;
 use crate::node::{Node, StartError};
-use surface::SurfaceError;
-
-/// How long calls may take to end after the end was asked for: their waiters have been told by then.
-const GRACE: Duration = Duration::from_secs(10);
+use surface::{ListenError, Surface};
 
 /// Flags of `turnstile node`.
 #[derive(Debug, clap::Args)]
@@ -62,14 +56,8 @@ pub(crate) enum NodeError {
         source: io::Error,
     },
     /// The address can't be had.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address asked for.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The node did not start.
     #[error("the node did not start")]
     Start {
@@ -90,13 +78,6 @@ pub(crate) enum NodeError {
         /// What the node said.
         reason: String,
     },
-    /// The interface ended by itself.
-    #[error("the node can no longer be called")]
-    Surface {
-        /// Why; nothing when it ended without an error.
-        #[source]
-        source: Option<SurfaceError>,
-    },
 }
 
 /// The line that says where a node can be called.
@@ -106,13 +87,6 @@ struct Ready {
     listening: SocketAddr,
 }
 
-/// What ended a node's service.
-enum End {
-    Asked,
-    Stopped(String),
-    Surface(Option<SurfaceError>),
-}
-
 /// Runs a node until the process is told to end.
 ///
 /// # Errors
@@ -120,56 +94,33 @@ enum End {
 pub(crate) async fn run(args: NodeArgs) -> Result<(), NodeError> {
     let loaded = settings::load(&args.settings, &settings::environment());
     let settings = loaded.settings.map_err(|problems| NodeError::Settings { problems })?;
-    logs::start(settings.log.clone(), settings.log_format).map_err(|source| NodeError::Log { source })?;
+    logs::start(settings.log, settings.log_format).map_err(|source| NodeError::Log { source })?;
     let mut signals = shutdown::Signals::listen().map_err(|source| NodeError::Signals { source })?;
-    let (listener, bound) = listen(settings.listen).await?;
+    let surface = Surface::bind(settings.listen, &settings.listen_from).await?;
     let node = tokio::select! {
         started = Node::start(settings.node) => started.map_err(|source| NodeError::Start { source })?,
         // Leaving a start in the middle is what a crash would do, which the log survives; nothing was granted yet.
         () = signals.asked_to_end() => return Ok(()),
     };
-    serve(node, listener, bound, signals).await
+    let ended = serve(&node, surface, signals).await;
+    node.shutdown().await;
+    ended
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
-    let failed = |source| NodeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    if !bound.ip().is_loopback() {
-        tracing::warn!(address = %bound, "other machines can reach this address, and there is no authentication");
-    }
-    Ok((listener, bound))
-}
-
-async fn serve(node: Node, listener: TcpListener, bound: SocketAddr, mut signals: shutdown::Signals) -> Result<(), NodeError> {
-    let (stop, stopping) = oneshot::channel::<()>();
-    let mut surface = Box::pin(surface::serve(node.throttler(), listener, async {
-        // A message and a dropped sender both mean the end.
-        drop(stopping.await);
-    }));
-    announce(&Ready { node: node.id().to_string(), listening: bound })?;
-    // The first two arms only watch, and the third goes on where it was when it is polled again.
-    let end = tokio::select! {
-        () = signals.asked_to_end() => End::Asked,
-        reason = node.stopped() => End::Stopped(reason),
-        served = &mut surface => End::Surface(served.err()),
+/// Serves the node until the process is told to end, or the node stops by itself; returns when no call is left.
+async fn serve(node: &Node, surface: Surface, mut signals: shutdown::Signals) -> Result<(), NodeError> {
+    announce(&Ready { node: node.id().to_string(), listening: surface.address() })?;
+    let mut reason = None;
+    let shutdown = async {
+        // Both arms only watch.
+        tokio::select! {
+            () = signals.asked_to_end() => {}
+            stopped = node.stopped() => reason = Some(stopped),
+        }
+        tracing::info!(node = %node.id(), "ending");
     };
-    tracing::info!(node = %node.id(), "ending");
-    drop(stop);
-    match &end {
-        End::Surface(_) => node.shutdown().await,
-        // Together: the answers that the node's end gives to those who wait still have to be sent.
-        End::Asked | End::Stopped(_) => match tokio::join!(node.shutdown(), time::timeout(GRACE, surface)).1 {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "not all calls ended well"),
-            Err(_) => tracing::warn!(waited = ?GRACE, "callers kept their connections open; they are cut off"),
-        },
-    }
-    match end {
-        End::Asked => Ok(()),
-        End::Stopped(reason) => Err(NodeError::Stopped { reason }),
-        End::Surface(source) => Err(NodeError::Surface { source }),
-    }
+    surface.serve(node.throttler(), shutdown).await;
+    reason.map_or(Ok(()), |reason| Err(NodeError::Stopped { reason }))
 }
 
 fn announce(ready: &Ready) -> Result<(), NodeError> {

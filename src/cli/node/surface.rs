@@ -1,21 +1,56 @@
-//! What a node shows to the network: the one place that names the interface.
+//! What a node shows to the network: gRPC on one address. The only file of the command that knows what is served there.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
+use crate::api;
+use crate::cli::settings::Place;
 use crate::client::Throttler;
 
-/// Why the interface ended by itself.
-pub(super) type SurfaceError = io::Error;
+/// Why an address can't be served on.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: cannot listen on {address}")]
+pub(crate) struct ListenError {
+    /// Where the address was said.
+    place: Place,
+    /// The address.
+    address: SocketAddr,
+    /// Why.
+    #[source]
+    source: io::Error,
+}
 
-/// Serves until `shutdown`, then lets the calls that are under way end.
-pub(super) async fn serve(
-    throttler: Throttler,
+/// An address that is ours. Who calls waits until it is served.
+#[derive(Debug)]
+pub(super) struct Surface {
     listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), SurfaceError> {
-    shutdown.await;
-    drop((throttler, listener));
-    Ok(())
+    address: SocketAddr,
+}
+
+impl Surface {
+    /// Takes the address, which was said at this place.
+    ///
+    /// # Errors
+    /// When another process has it, or it isn't one of this machine's.
+    pub(super) async fn bind(address: SocketAddr, place: &Place) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { place: place.clone(), address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "other machines can reach this address, and there is no authentication");
+        }
+        Ok(Self { listener, address })
+    }
+
+    /// The address, with the port that was found if any would do.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`; then calls are told, and have 5 s to end.
+    pub(super) async fn serve(self, throttler: Throttler, shutdown: impl Future<Output = ()>) {
+        api::serve(throttler, self.listener, shutdown).await;
+    }
 }

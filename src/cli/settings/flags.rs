@@ -16,7 +16,7 @@ pub(crate) struct SettingsArgs {
     /// A TOML file of settings [env: TURNSTILE_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The IP address and port to serve on; port 0 takes a free one [default: 127.0.0.1:7070, this machine only: there is no authentication]
+    /// The IP address and port to serve on; port 0 takes a free one [default: 127.0.0.1:7878, this machine only: there is no authentication]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// The directory that keeps the log, for one node for life; made if it doesn't exist [no default: this or --memory]
@@ -31,10 +31,10 @@ pub(crate) struct SettingsArgs {
     /// How many actors share the connections [default: one per core, at most 8: more only cost memory]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     shards: Option<String>,
-    /// The most requests that wait for one connection, about 300 bytes each [default: 100000]
+    /// The most requests that wait for one connection, about 2 KB each with its call [default: 100000]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_waiters_per_connection: Option<String>,
-    /// The most connections with waiters or a window that isn't empty, about 500 bytes each [default: 1000000]
+    /// The most connections with waiters or a window that isn't empty, about 2.5 KB each [default: 1000000]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_connections: Option<String>,
     /// The most requests that wait or whose permit is in use, on all connections together [default: 250000]

@@ -42,8 +42,10 @@ pub(crate) enum LogFormat {
 /// Everything that `turnstile node` needs to know, valid by construction.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// Where to serve; 127.0.0.1:7070 by default, this machine only, because there is no authentication.
+    /// Where to serve; 127.0.0.1:7878 by default, this machine only, because there is no authentication.
     pub(crate) listen: SocketAddr,
+    /// Who said so, for an address that can't be had.
+    pub(crate) listen_from: Place,
     /// The node; where its log is kept has no default, everything else has that of [`NodeConfig`].
     pub(crate) node: NodeConfig,
     /// What to log; everything from level info on by default, which at rest is a few lines an hour.
@@ -131,6 +133,7 @@ impl Reader {
         let log_format = self.read(Key::LogFormat, &rule::FORMAT);
         Some(Settings {
             listen: listen?,
+            listen_from: self.place(Key::Listen),
             node: NodeConfig {
                 storage: storage?,
                 expected_node,

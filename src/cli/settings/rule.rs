@@ -17,7 +17,7 @@ pub(super) struct Rule<T> {
 }
 
 pub(super) const ADDRESS: Rule<SocketAddr> =
-    Rule { words: "an IP address and a port, such as 127.0.0.1:7070 or [::1]:7070", read: |value| value.as_str()?.parse().ok() };
+    Rule { words: "an IP address and a port, such as 127.0.0.1:7878 or [::1]:7878", read: |value| value.as_str()?.parse().ok() };
 
 pub(super) const DIRECTORY: Rule<PathBuf> = Rule {
     words: "the path of a directory",

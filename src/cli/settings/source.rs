@@ -59,7 +59,7 @@ impl Layer {
         let node = NodeConfig::in_memory();
         let values = [
             // This machine only: whoever reaches the port may use the node.
-            (Key::Listen, Value::from("127.0.0.1:7070")),
+            (Key::Listen, Value::from("127.0.0.1:7878")),
             (Key::Memory, Value::from(false)),
             (Key::Shards, Value::from(node.shards.get())),
             (Key::MaxWaitersPerConnection, Value::from(node.max_waiters_per_connection)),
