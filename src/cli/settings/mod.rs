@@ -156,7 +156,10 @@ impl Reader {
         let (data, memory) = (self.place(Key::Data), self.place(Key::Memory));
         match (is_said, in_memory) {
             (false, false) => {
-                self.problems.push(Problem::NoStorage);
+                // A file that couldn't be read may have said it.
+                if !self.problems.iter().any(Problem::hides_settings) {
+                    self.problems.push(Problem::NoStorage);
+                }
                 None
             }
             (true, true) if data.origin == memory.origin => {

@@ -79,6 +79,13 @@ pub(crate) enum Problem {
     NoStorage,
 }
 
+impl Problem {
+    /// Whether a source couldn't be read, so that nobody knows what it says.
+    pub(super) const fn hides_settings(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::NotToml { .. })
+    }
+}
+
 fn hint(suggestion: Option<impl AsRef<str>>) -> String {
     suggestion.map_or_else(String::new, |name| format!("; did you mean {}?", name.as_ref()))
 }
