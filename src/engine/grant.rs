@@ -27,8 +27,14 @@ impl RequestId {
 }
 
 /// A node's identity: 64 random bits that are kept with its log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(u64);
+
+impl std::fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NodeId({self})")
+    }
+}
 
 impl NodeId {
     /// The node with these bits.
@@ -41,6 +47,14 @@ impl NodeId {
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
+    }
+
+    /// The node with these 16 hexadecimal digits, the reverse of its `Display`; `None` for any other text: an id that lost a digit on its way is
+    /// not another id.
+    #[must_use]
+    pub fn from_digits(digits: &str) -> Option<Self> {
+        let is_id = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_id.then(|| u64::from_str_radix(digits, 16).map(Self).ok())?
     }
 }
 
@@ -57,6 +71,14 @@ pub struct Incarnation {
     pub node: NodeId,
     /// Which run: random bits drawn at each start.
     pub run: NonZeroU64,
+}
+
+impl Incarnation {
+    /// The run after this one, of the same process: it was marked down and joins again.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { run: self.run.checked_add(1).unwrap_or(NonZeroU64::MIN), ..self }
+    }
 }
 
 /// How many owning actors a node runs.
@@ -84,6 +106,12 @@ pub struct Epoch(pub LogIndex);
 pub struct ArrivalNumber(u64);
 
 impl ArrivalNumber {
+    /// A number that its owner has drawn, on another node.
+    #[must_use]
+    pub const fn from_wire(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number itself, comparable with release numbers of the same owner.
     #[must_use]
     pub const fn get(self) -> u64 {
@@ -96,6 +124,12 @@ impl ArrivalNumber {
 pub struct ReleaseNumber(u64);
 
 impl ReleaseNumber {
+    /// A number that its owner has drawn, on another node.
+    #[must_use]
+    pub const fn from_wire(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number itself, comparable with arrival numbers of the same owner.
     #[must_use]
     pub const fn get(self) -> u64 {

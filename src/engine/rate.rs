@@ -186,6 +186,18 @@ impl RateLimit {
         self.dimension
     }
 
+    /// The delivery bound, if it was set.
+    #[must_use]
+    pub const fn own_delivery_bound(&self) -> Option<Duration> {
+        self.delivery
+    }
+
+    /// The guard, if it was set.
+    #[must_use]
+    pub const fn own_guard(&self) -> Option<Duration> {
+        self.guard
+    }
+
     /// How late a grant may reach its worker: as set, or 1 % of the window, 20 ms to 100 ms.
     #[must_use]
     pub fn delivery_bound(&self) -> Duration {

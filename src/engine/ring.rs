@@ -46,26 +46,39 @@ impl Hash for HashedKey<'_> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ring {
     epoch: Epoch,
+    members: BTreeMap<NodeId, ShardCount>,
     points: HashRing<Point>,
 }
 
 impl Ring {
     /// The ring of these members, each with its number of shards.
     #[must_use]
-    pub fn new(epoch: Epoch, members: &BTreeMap<NodeId, ShardCount>) -> Self {
+    pub fn new(epoch: Epoch, members: BTreeMap<NodeId, ShardCount>) -> Self {
         let mut points = HashRing::new();
         let all = members.iter().flat_map(|(&node, shards)| {
             let shards = (0..shards.get()).map(move |index| ShardId { node, index });
             shards.flat_map(|shard| (0..POINTS_PER_SHARD).map(move |replica| Point { shard, replica }))
         });
         points.batch_add(all.collect());
-        Self { epoch, points }
+        Self { epoch, members, points }
     }
 
     /// Which ring this is.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Whether this node is among its members.
+    #[must_use]
+    pub fn has(&self, node: NodeId) -> bool {
+        self.members.contains_key(&node)
+    }
+
+    /// Its members, each with its number of shards.
+    #[must_use]
+    pub const fn members(&self) -> &BTreeMap<NodeId, ShardCount> {
+        &self.members
     }
 
     /// The actor that owns `key`; `None` while there is no member.
@@ -77,7 +90,7 @@ impl Ring {
 
 impl Default for Ring {
     fn default() -> Self {
-        Self::new(Epoch::default(), &BTreeMap::new())
+        Self::new(Epoch::default(), BTreeMap::new())
     }
 }
 
@@ -99,7 +112,7 @@ mod tests {
 
     fn ring(nodes: u64) -> Ring {
         let members = (0..nodes).map(|number| (node(number), ShardCount::new(SHARDS).unwrap())).collect();
-        Ring::new(Epoch(LogIndex(nodes)), &members)
+        Ring::new(Epoch(LogIndex(nodes)), members)
     }
 
     fn owners(nodes: u64) -> String {

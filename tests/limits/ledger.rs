@@ -18,8 +18,14 @@ use crate::{LEDGER_CASES, cases};
 /// What one entry is made of, before the state of the log is known.
 #[derive(Debug, Clone)]
 enum Draft {
-    Join(Incarnation, NonZeroU16),
-    Propose { owner: Incarnation, number: Number, proposals: Vec<(DraftEpoch, u8, DraftAction)> },
+    /// By the current ring, or by none.
+    Join(Incarnation, NonZeroU16, bool),
+    MarkDown(Incarnation),
+    Propose {
+        owner: Incarnation,
+        number: Number,
+        proposals: Vec<(DraftEpoch, u8, DraftAction)>,
+    },
     Tick,
 }
 
@@ -102,8 +108,11 @@ fn drafts() -> impl Strategy<Value = Vec<(i64, Vec<Draft>)>> {
     let proposals = prop::collection::vec((epoch, 0..2_u8, action()), 1..3);
     let propose = (incarnation(), number, proposals).prop_map(|(owner, number, proposals)| (owner, number, proposals));
     let draft = prop_oneof![
-        1 => (incarnation(), 1..3_u16).prop_map(|(incarnation, shards)| Err(Draft::Join(incarnation, NonZeroU16::new(shards).unwrap()))),
+        1 => (incarnation(), 1..3_u16, prop::bool::weighted(0.9)).prop_map(|(incarnation, shards, is_current)| {
+            Err(Draft::Join(incarnation, NonZeroU16::new(shards).unwrap(), is_current))
+        }),
         12 => propose.prop_map(Ok),
+        1 => incarnation().prop_map(|incarnation| Err(Draft::MarkDown(incarnation))),
         1 => Just(Err(Draft::Tick)),
     ];
     let stamps = prop_oneof![4 => 0..4_i64, 1 => 0..60_i64, 1 => -30..0_i64];
@@ -143,7 +152,11 @@ impl Writer {
     fn write(&mut self, draft: Draft, current: Epoch) -> Command {
         match draft {
             Draft::Tick => Command::Tick,
-            Draft::Join(incarnation, shards) => Command::Join { incarnation, shards },
+            Draft::Join(incarnation, shards, is_current) => {
+                let seen = if is_current { current } else { Epoch(LogIndex(0)) };
+                Command::Join { incarnation, shards, seen }
+            }
+            Draft::MarkDown(incarnation) => Command::MarkDown { incarnation },
             Draft::Propose { owner, number, proposals } => {
                 let number = match number {
                     Number::Next => {
@@ -218,7 +231,7 @@ proptest! {
         restored_at in 0..30_usize,
     ) {
         let first = Incarnation { node: NodeId::new(1), run: NonZeroU64::MIN };
-        let join = Draft::Join(first, NonZeroU16::MIN);
+        let join = Draft::Join(first, NonZeroU16::MIN, true);
         let (mut ledger, mut copy) = (Ledger::new(), Ledger::new());
         let (mut oracle, mut writer, mut millis) = (Oracle::default(), Writer::default(), 0_i64);
         for (place, (passed, drafts)) in [(0, vec![join])].into_iter().chain(drafts).enumerate() {

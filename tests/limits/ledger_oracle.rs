@@ -86,9 +86,21 @@ impl Oracle {
     pub(crate) fn judge(&mut self, index: LogIndex, command: &Command, answer: &Answer) {
         match command {
             Command::Tick => assert_eq!(*answer, Answer::Ticked),
-            Command::Join { incarnation, shards } => {
-                self.join(index, *incarnation, *shards);
-                assert_eq!(*answer, Answer::Joined { epoch: self.epoch });
+            Command::Join { incarnation, shards, seen } => {
+                let is_member = self.members.get(&incarnation.node).is_some_and(|member| member.incarnation == *incarnation);
+                if !is_member && *seen != self.epoch {
+                    assert_eq!(*answer, Answer::Outdated { epoch: self.epoch });
+                } else {
+                    self.join(index, *incarnation, *shards);
+                    assert_eq!(*answer, Answer::Joined { epoch: self.epoch });
+                }
+            }
+            Command::MarkDown { incarnation } => {
+                if self.members.get(&incarnation.node).is_some_and(|member| member.incarnation == *incarnation) {
+                    self.members.remove(&incarnation.node);
+                    self.turn(index);
+                }
+                assert_eq!(*answer, Answer::MarkedDown { epoch: self.epoch });
             }
             Command::Propose(batch) => self.judge_batch(batch, answer),
         }
@@ -97,15 +109,23 @@ impl Oracle {
     fn join(&mut self, index: LogIndex, incarnation: Incarnation, shards: ShardCount) {
         if self.members.get(&incarnation.node).is_none_or(|member| member.incarnation != incarnation) {
             self.members.insert(incarnation.node, Member { incarnation, shards, last: None });
-            self.epoch = Epoch(index);
-            self.ring = Ring::new(self.epoch, &self.members.iter().map(|(&node, member)| (node, member.shards)).collect());
+            self.turn(index);
         }
     }
 
+    /// A new ring.
+    fn turn(&mut self, index: LogIndex) {
+        self.epoch = Epoch(index);
+        self.ring = Ring::new(self.epoch, self.members.iter().map(|(&node, member)| (node, member.shards)).collect());
+    }
+
     fn judge_batch(&mut self, batch: &Batch, answer: &Answer) {
-        let Some(member) = self.members.get_mut(&batch.owner.node).filter(|member| member.incarnation == batch.owner) else {
-            return assert_eq!(*answer, Answer::Superseded, "its incarnation has ended, or never began");
+        let Some(member) = self.members.get_mut(&batch.owner.node) else {
+            return assert_eq!(*answer, Answer::NotMember, "it never joined, or was marked down");
         };
+        if member.incarnation != batch.owner {
+            return assert_eq!(*answer, Answer::Superseded, "a later run has joined");
+        }
         match &member.last {
             Some((last, verdicts)) if *last == batch.number => {
                 return assert_eq!(*answer, Answer::Verdicts(verdicts.clone()), "a repeated batch is answered alike");

@@ -95,7 +95,11 @@ impl World {
             scheduled: 0,
             wake_at: None,
         };
-        world.apply(Command::Join { incarnation: owner, shards: ShardCount::MIN });
+        world.apply(Command::Join {
+            incarnation: owner,
+            shards: ShardCount::MIN,
+            seen: turnstile::engine::grant::Epoch::default(),
+        });
         world
     }
 

@@ -28,6 +28,13 @@ pub enum Command {
         incarnation: Incarnation,
         /// How many owning actors it runs.
         shards: ShardCount,
+        /// The ring that it has seen. By a later one it is not let in: then what it says may be long past.
+        seen: Epoch,
+    },
+    /// This run of a node has been silent, or goes: it owns nothing any more. A later run of it is not meant.
+    MarkDown {
+        /// Who is marked.
+        incarnation: Incarnation,
     },
     /// What the owners on one node decided.
     Propose(Batch),
@@ -137,10 +144,22 @@ pub enum Answer {
         /// The new ring.
         epoch: Epoch,
     },
+    /// The member was not let in: the ring has moved to this epoch.
+    Outdated {
+        /// The ring that rules.
+        epoch: Epoch,
+    },
+    /// The run owns nothing by the ring of this epoch, or a later one.
+    MarkedDown {
+        /// The ring that rules.
+        epoch: Epoch,
+    },
     /// One verdict for each proposal, in order.
     Verdicts(Vec<Verdict>),
-    /// The batch's number is older than the last one of its incarnation, or its incarnation has ended. Nothing was done.
+    /// The batch's number is older than the last one of its incarnation, or a later run of its node has joined. Nothing was done.
     Superseded,
+    /// The batch's owner is no member: it was marked down. Nothing was done.
+    NotMember,
     /// Time has passed.
     Ticked,
 }

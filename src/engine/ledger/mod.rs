@@ -85,15 +85,20 @@ impl Ledger {
 
     fn execute(&mut self, index: LogIndex, command: &Command) -> Answer {
         match command {
-            Command::Join { incarnation, shards } => self.join(index, *incarnation, *shards),
+            Command::Join { incarnation, shards, seen } => self.join(index, *incarnation, *shards, *seen),
+            Command::MarkDown { incarnation } => self.mark_down(index, *incarnation),
             Command::Propose(batch) => self.settle(batch),
             Command::Tick => Answer::Ticked,
         }
     }
 
-    fn join(&mut self, index: LogIndex, incarnation: Incarnation, shards: ShardCount) -> Answer {
+    fn join(&mut self, index: LogIndex, incarnation: Incarnation, shards: ShardCount, seen: Epoch) -> Answer {
         let is_member = self.members.get(&incarnation.node).is_some_and(|member| member.incarnation == incarnation);
         if !is_member {
+            // A join that was long on its way may be of a run that a later one has replaced.
+            if seen != self.epoch {
+                return Answer::Outdated { epoch: self.epoch };
+            }
             self.members.insert(incarnation.node, Member { incarnation, shards, answered: None });
             self.epoch = Epoch(index);
             self.ring = self.build_ring();
@@ -101,16 +106,28 @@ impl Ledger {
         Answer::Joined { epoch: self.epoch }
     }
 
+    fn mark_down(&mut self, index: LogIndex, incarnation: Incarnation) -> Answer {
+        if self.members.get(&incarnation.node).is_some_and(|member| member.incarnation == incarnation) {
+            self.members.remove(&incarnation.node);
+            self.epoch = Epoch(index);
+            self.ring = self.build_ring();
+        }
+        Answer::MarkedDown { epoch: self.epoch }
+    }
+
     fn build_ring(&self) -> Ring {
         let members = self.members.iter().map(|(&node, member)| (node, member.shards)).collect();
-        Ring::new(self.epoch, &members)
+        Ring::new(self.epoch, members)
     }
 
     /// Applies a batch, or answers it from memory.
     fn settle(&mut self, batch: &Batch) -> Answer {
-        let Some(member) = self.members.get(&batch.owner.node).filter(|member| member.incarnation == batch.owner) else {
-            return Answer::Superseded;
+        let Some(member) = self.members.get(&batch.owner.node) else {
+            return Answer::NotMember;
         };
+        if member.incarnation != batch.owner {
+            return Answer::Superseded;
+        }
         match &member.answered {
             Some((number, verdicts)) if *number == batch.number => {
                 return Answer::Verdicts(verdicts.clone());
@@ -191,6 +208,11 @@ impl Ledger {
     #[must_use]
     pub fn incarnation(&self, node: NodeId) -> Option<Incarnation> {
         self.members.get(&node).map(|member| member.incarnation)
+    }
+
+    /// The runs that own keys, by node.
+    pub fn members(&self) -> impl Iterator<Item = Incarnation> + '_ {
+        self.members.values().map(|member| member.incarnation)
     }
 
     /// A copy of a connection's limiter, if it is tracked.

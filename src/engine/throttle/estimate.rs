@@ -77,13 +77,25 @@ impl Settling {
     }
 }
 
-/// The slowest delivery seen lately: the largest of this period and the one before.
+/// How slow deliveries were lately: the third slowest moment of this period, or of the one before. An outage, or a process that was stopped, slows
+/// whatever was under way then, which all comes in together when it is over, in a moment or two: what comes after is no slower than what came before.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SlowestDelivery {
     period_began_at: Timestamp,
-    current: Duration,
-    previous: Duration,
+    /// The slowest delivery of a moment counts for all of them.
+    moment_began_at: Timestamp,
+    moment: Duration,
+    /// The slowest three, slowest first.
+    current: [Duration; 3],
+    previous: [Duration; 3],
 }
+
+/// What took longer was held up by something that is not the way, a process that was stopped or a leader that was elected, and says nothing of the
+/// next delivery.
+const LONGEST_WAY: Duration = Duration::from_millis(1500);
+
+/// How long a moment is.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// How long a period is.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -92,20 +104,38 @@ impl SlowestDelivery {
     /// Notes a delivery that took `age`.
     pub fn observe(&mut self, now: Timestamp, age: Duration) {
         self.turn(now);
-        self.current = self.current.max(age);
+        if age > LONGEST_WAY {
+            return;
+        }
+        if now.saturating_since(self.moment_began_at) < MOMENT {
+            self.moment = self.moment.max(age);
+        } else {
+            self.end_moment();
+            (self.moment_began_at, self.moment) = (now, age);
+        }
     }
 
-    /// The slowest one of the last 10 to 20 s.
+    fn end_moment(&mut self) {
+        let [first, second, third] = self.current;
+        let mut slowest = [first, second, third, self.moment];
+        slowest.sort_unstable();
+        let [_, third, second, first] = slowest;
+        (self.current, self.moment) = ([first, second, third], Duration::ZERO);
+    }
+
+    /// The third slowest one of the last 10 to 20 s.
     pub fn get(&mut self, now: Timestamp) -> Duration {
         self.turn(now);
-        self.current.max(self.previous)
+        let ([_, _, current], [_, _, previous]) = (self.current, self.previous);
+        current.max(previous)
     }
 
     fn turn(&mut self, now: Timestamp) {
         let passed = now.saturating_since(self.period_began_at);
         if passed >= PERIOD {
-            self.previous = if passed < 2 * PERIOD { self.current } else { Duration::ZERO };
-            self.current = Duration::ZERO;
+            self.end_moment();
+            self.previous = if passed < 2 * PERIOD { self.current } else { Default::default() };
+            self.current = Default::default();
             self.period_began_at = now;
         }
     }
@@ -147,9 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_of_any_length_leaves_no_mark() {
+        let mut slowest = SlowestDelivery::default();
+        (0..50).for_each(|at| slowest.observe(local(1000 + 100 * at), Duration::from_millis(3)));
+        // A thousand are answered together, and some a moment later.
+        (0..1000).for_each(|_| slowest.observe(local(8000), Duration::from_secs(7)));
+        (0..1000).for_each(|_| slowest.observe(local(8110), Duration::from_millis(6990)));
+        (0..15).for_each(|at| slowest.observe(local(8300 + 100 * at), Duration::from_millis(4)));
+        assert_eq!(slowest.get(local(9900)), Duration::from_millis(4));
+    }
+
+    #[test]
     fn a_slow_delivery_is_forgotten_after_two_periods() {
         let mut slowest = SlowestDelivery::default();
-        slowest.observe(local(1000), Duration::from_millis(200));
+        for at in [1000, 1100, 1200, 1300] {
+            slowest.observe(local(at), Duration::from_millis(200));
+        }
         slowest.observe(local(2000), Duration::from_millis(5));
         assert_eq!(slowest.get(local(19_999)), Duration::from_millis(200));
         assert_eq!(slowest.get(local(31_000)), Duration::ZERO);

@@ -37,6 +37,8 @@ use crate::engine::time::{LedgerTime, Timestamp};
 #[derive(Debug)]
 struct InFlight {
     proposed_at: Timestamp,
+    /// What goes back with it.
+    returns: Vec<Return>,
     /// `None` when only slots go back.
     asked: Option<(Limits, Duration)>,
 }
@@ -58,6 +60,8 @@ pub struct Throttle<T> {
     limiter: Limiter,
     in_flight: Option<InFlight>,
     returns: Vec<Return>,
+    /// What the mirror has taken back and the ledger has not: the proposal came by an old ring.
+    unsettled: Vec<Return>,
     remembered: Remembered,
     /// The ledger has said so, whatever the mirror says.
     not_before: LedgerTime,
@@ -74,6 +78,7 @@ impl<T> Throttle<T> {
             limiter,
             in_flight: None,
             returns: Vec::new(),
+            unsettled: Vec::new(),
             remembered: Remembered::default(),
             not_before: LedgerTime::ZERO,
             settling: None,
@@ -84,6 +89,11 @@ impl<T> Throttle<T> {
     #[must_use]
     pub fn taken_over(limiter: Limiter, settling: Settling) -> Self {
         Self { settling: Some(settling), ..Self::new(limiter) }
+    }
+
+    /// Somebody comes back who has waited at another owner, and others may follow: grants nothing until all of them have their places by their age.
+    pub fn settle(&mut self, settling: Settling) {
+        self.settling.get_or_insert(settling);
     }
 
     /// Queues an acquire, or refuses it at once. Call [`Throttle::poll`] next.
@@ -163,10 +173,11 @@ impl<T> Throttle<T> {
         if self.in_flight.is_some() || self.settling.is_some() {
             return None;
         }
-        let returns = std::mem::take(&mut self.returns);
+        let mut returns = std::mem::take(&mut self.returns);
         for given_back in &returns {
             self.limiter.refund(given_back.charge, given_back.cost);
         }
+        returns.append(&mut self.unsettled);
         if !returns.is_empty() {
             // What the ledger said was said without them.
             self.not_before = LedgerTime::ZERO;
@@ -179,7 +190,7 @@ impl<T> Throttle<T> {
             return None;
         }
         let asked = ask.as_ref().map(|ask| (ask.limits.clone(), ask.delivery));
-        self.in_flight = Some(InFlight { proposed_at: now.local, asked });
+        self.in_flight = Some(InFlight { proposed_at: now.local, returns: returns.clone(), asked });
         Some(Action::Slots { returns, ask })
     }
 
@@ -199,13 +210,22 @@ impl<T> Throttle<T> {
                 self.assign(now, &slots, sequence, effects);
             }
             (Verdict::NotBefore { at, .. }, _) => self.not_before = *at,
-            (Verdict::Moved { .. }, _) => {
-                for waiter in self.queue.drain_where(|_| true) {
-                    effects.push(Effect::Refuse { reply: waiter.reply, refusal: Refusal::Moved });
-                }
-            }
+            // Nothing was done: what was to go back still has to.
+            (Verdict::Moved { .. }, _) => self.unsettled = in_flight.returns,
             (Verdict::Done { .. } | Verdict::Charged { .. }, _) => {}
         }
+    }
+
+    /// Sends everybody who waits on to the new owner. Not before the proposal in flight is answered: slots that it charged are theirs.
+    pub fn hand_over(&mut self, effects: &mut Vec<Effect<T>>) {
+        let moved = self.queue.drain_where(|_| true).into_iter();
+        effects.extend(moved.map(|waiter| Effect::Refuse { reply: waiter.reply, refusal: Refusal::Moved }));
+    }
+
+    /// Whether a proposal waits for its answer.
+    #[must_use]
+    pub const fn is_asking(&self) -> bool {
+        self.in_flight.is_some()
     }
 
     /// Hands charged slots to the waiters in front; what the first one can't use goes back. One whose limits the ledger did not hear of
@@ -280,7 +300,11 @@ impl<T> Throttle<T> {
     /// Whether nothing would be lost if the connection left memory.
     pub fn is_idle(&mut self, now: Now) -> bool {
         self.remembered.prune(now.ledger);
-        let quiet = self.queue.is_empty() && self.in_flight.is_none() && self.returns.is_empty() && self.settling.is_none();
+        let quiet = self.queue.is_empty()
+            && self.in_flight.is_none()
+            && self.returns.is_empty()
+            && self.unsettled.is_empty()
+            && self.settling.is_none();
         quiet && self.remembered.is_empty() && self.limiter.empty_at() <= now.ledger
     }
 

@@ -66,7 +66,8 @@ impl Log {
     }
 
     fn join(&mut self, millis: u64, incarnation: Incarnation) -> Epoch {
-        match self.entry(millis, Command::Join { incarnation, shards: ShardCount::MIN }) {
+        let seen = self.ledger.ring().epoch();
+        match self.entry(millis, Command::Join { incarnation, shards: ShardCount::MIN, seen }) {
             Answer::Joined { epoch } => epoch,
             other => unreachable!("a join is answered with its epoch, not {other:?}"),
         }
@@ -116,13 +117,39 @@ fn a_proposal_of_a_wrong_epoch_is_moved_and_charges_nothing() {
 }
 
 #[test]
+fn a_run_that_is_marked_down_owns_nothing_until_it_joins_again_and_no_later_run_is_meant() {
+    let mut log = Log::new();
+    let stay = log.join(0, run(OTHER, 1));
+    let Answer::MarkedDown { epoch } = log.entry(1, Command::MarkDown { incarnation: run(OTHER, 1) }) else { unreachable!() };
+    assert!(epoch > stay, "the ring moves");
+    assert_eq!(log.batch(2, run(OTHER, 1), 1, Vec::new()), Answer::NotMember);
+    let again = log.join(3, run(OTHER, 2));
+    // It was silent in its former run.
+    assert_eq!(log.entry(4, Command::MarkDown { incarnation: run(OTHER, 1) }), Answer::MarkedDown { epoch: again });
+    assert_eq!(log.ledger.members().collect::<Vec<_>>(), [run(NODE, 1), run(OTHER, 2)]);
+}
+
+#[test]
+fn a_join_that_was_long_on_its_way_does_not_bring_a_former_run_back() {
+    let mut log = Log::new();
+    let (seen, shards) = (log.ledger.ring().epoch(), ShardCount::MIN);
+    let late = Command::Join { incarnation: run(OTHER, 1), shards, seen };
+    assert_eq!(log.entry(1, late.clone()), Answer::Joined { epoch: Epoch(LogIndex(2)) });
+    // Its answer was lost: the same again is the same.
+    assert_eq!(log.entry(2, late.clone()), Answer::Joined { epoch: Epoch(LogIndex(2)) });
+    let epoch = log.join(3, run(OTHER, 2));
+    assert_eq!(log.entry(4, late), Answer::Outdated { epoch });
+    assert_eq!(log.ledger.incarnation(OTHER), Some(run(OTHER, 2)));
+}
+
+#[test]
 fn a_proposal_of_a_wrong_incarnation_is_superseded_and_charges_nothing() {
     let mut log = Log::new();
     log.propose(1, run(NODE, 1), "a", ask(1, &per(5, 1000)));
-    for stranger in [run(NODE, 2), run(OTHER, 1)] {
+    for (stranger, answer) in [(run(NODE, 2), Answer::Superseded), (run(OTHER, 1), Answer::NotMember)] {
         let epoch = log.ledger.ring().epoch();
         let proposals = vec![Proposal { epoch, key: key("a"), action: ask(1, &per(5, 1000)) }];
-        assert_eq!(log.batch(2, stranger, 9, proposals), Answer::Superseded);
+        assert_eq!(log.batch(2, stranger, 9, proposals), answer);
     }
     assert_eq!(log.held("a"), 1);
 }

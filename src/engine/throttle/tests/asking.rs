@@ -58,15 +58,40 @@ fn an_owner_that_takes_over_in_mid_window_starts_nothing_a_second_time() {
 }
 
 #[test]
-fn moved_answers_all_waiters_in_their_order() {
+fn a_hand_over_sends_all_waiters_on_in_their_order() {
+    let mut owner = full();
+    owner.expect(&[
+        (1, acquire(wait(1)), &[]),
+        (2, acquire(wait(2)), &[]),
+        (3, acquire(nice(3, 0)), &[]),
+        (4, In::HandOver, &[Refuse(3, Refusal::Moved), Refuse(1, Refusal::Moved), Refuse(2, Refusal::Moved)]),
+    ]);
+    assert!(owner.throttle.queue().is_empty());
+}
+
+#[test]
+fn who_comes_back_to_an_owner_that_others_wait_at_takes_the_place_of_its_age() {
+    let mut owner = full();
+    owner.expect(&[(1_000, acquire(wait(1)), &[])]);
+    owner.throttle.settle(settling(1_100));
+    let older = Acquire { waited: ms(900), ..wait(2) };
+    owner.expect(&[(1_001, In::Acquire(older), &[])]);
+    owner.step(2_500, In::Wake);
+    let order: Vec<u128> = owner.throttle.queue().iter().map(|waiter| waiter.request.get()).collect();
+    assert_eq!(order, [2, 1]);
+}
+
+#[test]
+fn an_owner_that_stays_asks_again_by_the_new_ring_and_returns_what_it_was_to_return() {
     let mut owner = Owner::new();
     owner.expect(&[
         (0, acquire(wait(1)), &[asks(1)]),
-        (1, acquire(wait(2)), &[]),
-        (2, acquire(nice(3, 0)), &[]),
-        (3, In::Moved, &[Refuse(3, Refusal::Moved), Refuse(1, Refusal::Moved), Refuse(2, Refusal::Moved)]),
+        (1, In::Moved, &[asks(1)]),
+        (2, charged(1), &[Release(1)]),
+        (3, In::Unused(1), &[Returns(1)]),
+        (4, acquire(wait(2)), &[]),
+        (5, In::Moved, &[Returns(1), asks(1)]),
     ]);
-    assert!(owner.throttle.queue().is_empty());
 }
 
 #[test]

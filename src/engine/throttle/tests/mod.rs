@@ -27,8 +27,10 @@ enum In {
     NotBefore(u64),
     /// The ledger has taken returns back.
     Done,
-    /// The ledger says that another owns the connection.
+    /// The ledger says that the ring has moved.
     Moved,
+    /// Another owns the connection by the new ring.
+    HandOver,
     /// The ledger has committed a pause until this millisecond.
     Pause(u64),
     /// This request's grant came too late and its waiter comes back.
@@ -164,6 +166,7 @@ impl Owner {
             In::NotBefore(at) => self.verdict(now, &Verdict::NotBefore { stamp: now.ledger, at: ledger(at) }, &mut effects),
             In::Done => self.verdict(now, &Verdict::Done { stamp: now.ledger }, &mut effects),
             In::Moved => self.verdict(now, &Verdict::Moved { epoch: crate::engine::grant::Epoch::default() }, &mut effects),
+            In::HandOver => self.throttle.hand_over(&mut effects),
             In::Pause(until) => self.throttle.pause(ledger(until)),
             In::Stale(request) => {
                 let acquire = self.acquires[&request].clone();

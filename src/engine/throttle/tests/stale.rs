@@ -47,8 +47,10 @@ fn a_verdict_later_than_the_delivery_bound_releases_nothing_returns_everything_a
     let mut owner = Owner::new();
     let mut slowest = SlowestDelivery::default();
     owner.expect(&[(0, acquire(margins(wait(1))), &[asks(1)]), (1, acquire(margins(wait(2))), &[])]);
-    slowest.observe(local(101), ms(101));
-    owner.slowest = slowest.get(local(101));
+    for at in [101, 201, 301, 401] {
+        slowest.observe(local(at), ms(101));
+    }
+    owner.slowest = slowest.get(local(401));
     owner.expect(&[(101, charged(1), &[Returns(1), asks(2)])]);
     assert_eq!(owner.asked.as_ref().unwrap().delivery, ms(404));
     owner.expect(&[(101 + 404, charged(2), &[Release(1), Release(2)])]);
