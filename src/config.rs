@@ -1,6 +1,7 @@
 //! What a node is started with.
 
-use std::num::NonZeroU16;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 
 use crate::engine::grant::NodeId;
@@ -12,6 +13,18 @@ pub enum Storage {
     Memory,
     /// In this directory, which belongs to one node for life.
     Disk(PathBuf),
+}
+
+/// The cluster that a node is part of: several voters, whose addresses are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Where this node serves the others. Nobody else should reach it: there is no authentication.
+    pub listen: SocketAddr,
+    /// Where the nodes are, as `host:port`; this node's own address may be among them, so that all nodes can have the same list.
+    pub peers: Vec<String>,
+    /// How many nodes without a log must see each other before they found a cluster: more than half of those that may ever start together, or
+    /// two clusters could come of them. All of them is the safe answer.
+    pub expect: NonZeroUsize,
 }
 
 /// The configuration of a node. Every field has a default that needs no thought.
@@ -30,6 +43,8 @@ pub struct NodeConfig {
     pub max_connections: usize,
     /// The most acquires of this node that have begun and not ended: waiting, or with a permit in use. 250,000 by default.
     pub max_in_flight: usize,
+    /// The cluster that it is part of; `None`, the default, for a node by itself.
+    pub cluster: Option<ClusterConfig>,
     /// Whether an acquire is refused when its limits differ from those in force; by default the strictest stated rule.
     pub strict_limits: bool,
 }
@@ -56,6 +71,7 @@ impl NodeConfig {
             max_waiters_per_connection: 100_000,
             max_connections: 1_000_000,
             max_in_flight: 250_000,
+            cluster: None,
             strict_limits: false,
         }
     }

@@ -56,6 +56,8 @@
 
 pub mod engine;
 
+#[cfg(feature = "node")]
+mod admin;
 #[cfg(feature = "cli")]
 pub mod api;
 #[cfg(feature = "cli")]
@@ -73,14 +75,18 @@ mod node;
 #[cfg(feature = "node")]
 mod owner;
 #[cfg(feature = "node")]
+mod peers;
+#[cfg(feature = "node")]
 mod router;
 #[cfg(feature = "node")]
 mod wire;
 
 #[cfg(feature = "node")]
+pub use admin::{Admin, NoPeers, Status};
+#[cfg(feature = "node")]
 pub use client::{AcquireError, Connection, Margin, OnUnreachable, Permit, Request, Throttler};
 #[cfg(feature = "node")]
-pub use config::{NodeConfig, Storage};
+pub use config::{ClusterConfig, NodeConfig, Storage};
 pub use engine::grant::{ArrivalNumber, NodeId, ReleaseNumber, RequestId};
 pub use engine::invalid::InvalidInput;
 pub use engine::key::ConnectionKey;
@@ -89,3 +95,5 @@ pub use engine::rate::{Cost, Dimension, Niceness, RateLimit};
 pub use node::{Node, StartError};
 #[cfg(feature = "node")]
 pub use owner::ShardReport;
+#[cfg(feature = "node")]
+pub use peers::{BindError, PeerReport};

@@ -1,21 +1,34 @@
 //! A node: consensus, owners and a router in one process.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
+use crate::admin::Admin;
 use crate::client::Throttler;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::NodeConfig;
 use crate::consensus::committer::CommitError;
 use crate::consensus::proposer::Proposer;
+use crate::consensus::submitter::Submitter;
+use crate::consensus::transport::{Alone, Transport};
 use crate::consensus::{self, Consensus, ConsensusError};
 use crate::engine::grant::{Incarnation, NodeId};
+use crate::engine::ledger::Command;
 use crate::owner::{Owners, OwnersHandle};
+use crate::peers::{self, BindError, Local, Peers, Server, Services, Sessions};
 use crate::router::Router;
+
+/// How long a node that ends has for its hand-over.
+const HANDS_OVER_WITHIN: Duration = Duration::from_secs(2);
+
+/// How soon it looks again how far that is.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -23,6 +36,9 @@ pub enum StartError {
     /// Its log could not be opened, or Raft did not start.
     #[error(transparent)]
     Consensus(#[from] ConsensusError),
+    /// Its peers can't reach it.
+    #[error(transparent)]
+    Listen(#[from] BindError),
     /// It could not join the ring.
     #[error("the node could not join: {0}")]
     Join(#[from] CommitError),
@@ -34,60 +50,110 @@ pub enum StartError {
     },
 }
 
-/// A running node. Dropping it stops serving; [`Node::shutdown`] also waits until everything has ended.
+/// A running node. Dropping it stops serving; [`Node::shutdown`] also leaves the cluster in order, and waits until everything has ended.
 #[derive(Debug)]
 pub struct Node {
     id: NodeId,
     throttler: Throttler,
+    admin: Admin,
     consensus: Arc<Consensus>,
+    proposer: Proposer,
+    submitter: Submitter,
     owners: Option<Owners>,
     stopped: watch::Sender<Option<Arc<str>>>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
 }
 
 impl Node {
-    /// Starts a node and returns when it serves.
+    /// Starts a node and returns when it serves: in a cluster that is when a majority of it is there.
     ///
     /// # Errors
     /// [`StartError`]: nothing runs then.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let consensus = Arc::new(Consensus::start(&config.storage, config.expected_node, clock).await?);
-        let id = consensus.node();
-        let incarnation = Incarnation { node: id, run: random_run() };
-        let (committer, commits) = consensus.committer();
-        let commits = tokio::spawn(commits);
-        let joined = consensus::join(&committer, incarnation, config.shards).await;
-        let epoch = match joined {
-            Ok(epoch) => epoch,
+        let opened = consensus::open(&config.storage, config.expected_node, clock).await?;
+        let member = Incarnation { node: opened.node(), run: random_run() };
+        // Dropped, with all that runs in it, when the start is given up.
+        let mut tasks = JoinSet::new();
+        let services = watch::Sender::new(Services::default());
+        let peers = match &config.cluster {
+            Some(cluster) => {
+                let peers = Peers::new(member, Arc::clone(opened.belonging()), clock, &cluster.peers);
+                let listener = peers::bind(cluster.listen).await?;
+                tasks.spawn(peers::serve(Server::new(peers.clone(), services.subscribe()), listener));
+                Some(peers)
+            }
+            None => None,
+        };
+        let transport: Arc<dyn Transport> = match &peers {
+            Some(peers) => Arc::new(peers.clone()),
+            None => Arc::new(Alone),
+        };
+        let consensus = Arc::new(Consensus::start(opened, transport, clock).await?);
+        match Self::join_and_serve(config, clock, member, peers, services, &consensus, tasks).await {
+            Ok(node) => Ok(node),
             Err(error) => {
                 consensus.shutdown().await;
-                return Err(error.into());
+                Err(error)
             }
-        };
-        let (proposer, proposals) = Proposer::new(incarnation, committer.clone());
-        let (stopped, stop) = (watch::Sender::new(None), watch::Sender::subscribe);
-        let max_in_flight = config.max_in_flight;
-        let ledger = consensus.ledger().clone();
-        let ring = ledger.ring();
-        let owners = match Owners::start(config, clock, proposer.clone(), ledger).await {
-            Ok(owners) => owners,
-            Err(error) => {
-                consensus.shutdown().await;
-                return Err(StartError::Owners { reason: error.to_string() });
+        }
+    }
+
+    async fn join_and_serve(
+        config: NodeConfig,
+        clock: Clock,
+        member: Incarnation,
+        peers: Option<Peers>,
+        services: watch::Sender<Services>,
+        consensus: &Arc<Consensus>,
+        mut tasks: JoinSet<()>,
+    ) -> Result<Self, StartError> {
+        let id = member.node;
+        let (submitter, commits) = consensus.submitter();
+        tasks.spawn(commits);
+        services.send_modify(|services| services.consensus = Some((Arc::clone(consensus), submitter.clone())));
+        match (&peers, &config.cluster) {
+            (Some(peers), Some(cluster)) => {
+                peers.look_for_others(&mut tasks);
+                peers::form(peers, consensus, cluster.expect).await?;
+                let (peers, consensus, submitter) = (peers.clone(), Arc::clone(consensus), submitter.clone());
+                tasks.spawn(async move { peers::mark_silent_members_down(&peers, &consensus, &submitter).await });
             }
-        };
-        let router = Router::new(owners.handle(), ring, proposer, stop(&stopped), clock, max_in_flight);
-        let upkeep = tokio::spawn(consensus.upkeep(committer));
-        let proposals = tokio::spawn(end_with(proposals, Arc::clone(&consensus), owners.handle(), stopped.clone()));
+            _ => consensus.found(BTreeSet::from([id])).await?,
+        }
+        let epoch = consensus::join(&submitter, member, config.shards).await?;
+        let (ledger, max_in_flight) = (consensus.ledger().clone(), config.max_in_flight);
+        let (proposer, proposals) = Proposer::new(member, epoch, config.shards, submitter.clone(), ledger.clone());
+        let rings = ledger.ring();
+        let owners = Owners::start(id, config, clock, proposer.clone(), ledger).await;
+        let owners = owners.map_err(|error| StartError::Owners { reason: error.to_string() })?;
+        let sessions = peers.clone().map_or(Sessions::none(), Sessions::of);
+        if let Some(peers) = &peers {
+            let (owners, proposer) = (owners.handle(), proposer.clone());
+            let local = Local { peers: peers.clone(), owners, rings: rings.clone(), proposer, clock, max_in_flight };
+            services.send_modify(|services| services.local = Some(local));
+            tasks.spawn(sessions.clone().end_with_departures(rings.clone()));
+        }
+        let stopped = watch::Sender::new(None);
+        let router =
+            Router::new(owners.handle(), rings.clone(), sessions, proposer.clone(), stopped.subscribe(), clock, max_in_flight);
+        tasks.spawn(consensus.upkeep(submitter.clone()));
+        tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), stopped.clone()));
+        // Its receivers live in the server; the parts must outlive the start.
+        tasks.spawn(async move { services.closed().await });
         tracing::info!(node = %id, epoch = epoch.0.0, "serving");
+        let admin = Admin::new(Arc::clone(consensus), peers, owners.handle());
+        let throttler = Throttler::new(Arc::new(router));
         Ok(Self {
             id,
-            throttler: Throttler::new(Arc::new(router)),
-            consensus,
+            throttler,
+            admin,
+            consensus: Arc::clone(consensus),
+            proposer,
+            submitter,
             owners: Some(owners),
             stopped,
-            tasks: vec![proposals, upkeep, commits],
+            tasks,
         })
     }
 
@@ -103,6 +169,12 @@ impl Node {
         self.throttler.clone()
     }
 
+    /// How the node and its cluster are, and what an operator may do to them.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        self.admin.clone()
+    }
+
     /// Waits until the node stops by itself, and says why: its disk failed, or consensus did. Cancel-safe.
     pub async fn stopped(&self) -> String {
         let mut stopped = self.stopped.subscribe();
@@ -112,28 +184,46 @@ impl Node {
         }
     }
 
-    /// Ends everybody who waits, with an error that says so, closes the log, and returns when nothing runs any more.
+    /// Ends everybody who waits, with an error that says so, hands what it owns to the other nodes, closes the log, and returns when nothing
+    /// runs any more.
     pub async fn shutdown(mut self) {
-        announce(&self.stopped, "it was shut down");
+        let serves = announce(&self.stopped, "it was shut down");
+        if serves && self.admin.has_peers() {
+            self.hand_over().await;
+        }
         if let Some(owners) = self.owners.take() {
             owners.stop().await;
         }
         self.consensus.shutdown().await;
-        for task in self.tasks.drain(..) {
-            task.abort();
-            // Aborted, or ended before: both are what is wanted.
-            drop(task.await);
+        self.tasks.shutdown().await;
+    }
+
+    /// Leaves the ring and waits until everybody who waits here has been sent on.
+    async fn hand_over(&self) {
+        self.proposer.leave();
+        let ledger = self.consensus.ledger();
+        let left = async {
+            let own = ledger.members().into_iter().find(|member| member.node == self.id);
+            while let Some(incarnation) = own {
+                match self.submitter.submit(&Command::MarkDown { incarnation }).await {
+                    Ok(_) | Err(CommitError::Stopped { .. }) => break,
+                    Err(CommitError::NotLeader { .. }) => clock::sleep(LOOK_AGAIN_AFTER).await,
+                }
+            }
+            while ledger.ring().borrow().has(self.id) || self.admin.waiters().await > 0 {
+                clock::sleep(LOOK_AGAIN_AFTER).await;
+            }
+        };
+        if clock::timeout(HANDS_OVER_WITHIN, left).await.is_err() {
+            tracing::warn!(node = %self.id, "the hand-over did not end in time; the others go on when they have missed this node");
         }
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
+        // The owners stop with their handle; Raft ends, and frees the data directory, when the tasks, which end with their set, have let go of it.
         announce(&self.stopped, "its node was dropped");
-        // The owners stop with their handle; Raft ends, and frees the data directory, when these tasks have let go of it.
-        for task in &self.tasks {
-            task.abort();
-        }
     }
 }
 
@@ -173,10 +263,9 @@ fn random_run() -> NonZeroU64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::clock;
     use crate::{AcquireError, Connection, RateLimit};
 
     async fn soon<F: Future>(future: F) -> F::Output {

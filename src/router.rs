@@ -6,23 +6,26 @@
 //! Promises: one answer for each acquire; no grant is handed out later than its delivery bound.
 //! Must not: decide who is served.
 
+mod place;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::ActorRef;
 use thiserror::Error;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
+use self::place::{Owner, Stale};
 use crate::clock::Clock;
-use crate::consensus::proposer::{Inbox, Proposer};
-use crate::engine::grant::{Grant, RequestId, ShardId};
+use crate::consensus::proposer::Proposer;
+use crate::engine::grant::{Epoch, RequestId};
 use crate::engine::key::ConnectionKey;
-use crate::engine::ledger::{Action, Proposal, Verdict};
 use crate::engine::rate::{Cost, Limits, Niceness};
 use crate::engine::ring::Ring;
-use crate::engine::throttle::{Acquire, Patience, Refusal};
+use crate::engine::throttle::{Patience, Refusal};
 use crate::engine::time::Timestamp;
-use crate::owner::{Admission, Message, Outcome, OwnersHandle, Reply, Slot, Ticket};
+use crate::owner::{self, Admission, Outcome, OwnersHandle, Slot, Ticket};
+
+use crate::peers::Sessions;
 
 /// How long a try waits for an owner before it counts as out of reach.
 const TRY_REACHES_WITHIN: Duration = Duration::from_secs(1);
@@ -89,6 +92,7 @@ pub(crate) type Stopped = watch::Receiver<Option<Arc<str>>>;
 pub(crate) struct Router {
     owners: OwnersHandle,
     ring: watch::Receiver<Arc<Ring>>,
+    sessions: Sessions,
     proposer: Proposer,
     stopped: Stopped,
     clock: Clock,
@@ -106,45 +110,18 @@ pub(crate) struct Routed {
     pub waited: Duration,
 }
 
-/// Where an acquire stands: dropping it takes the waiter out of the queue.
-struct Place<'a> {
-    request: &'a Request,
-    shard: ActorRef<Message>,
-    answer: oneshot::Receiver<Outcome>,
-    /// While it waits. What its caller gets, or what the owner gives back when it has read that nobody waits any more.
-    ticket: Option<Ticket>,
-}
-
-impl Place<'_> {
-    /// The owner's answer, and the ticket; `None` for the answer when the owner is gone.
-    async fn outcome(mut self) -> (Option<Outcome>, Option<Ticket>) {
-        let outcome = (&mut self.answer).await.ok();
-        (outcome, self.ticket.take())
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            // Closed first: by that the owner tells this waiter from a retry that took its place.
-            self.answer.close();
-            // An owner that is gone has no queue to leave.
-            drop(self.shard.cast(Message::Cancel(self.request.key.clone(), self.request.id, ticket)));
-        }
-    }
-}
-
 impl Router {
     /// A router over these owners.
     pub(crate) fn new(
         owners: OwnersHandle,
         ring: watch::Receiver<Arc<Ring>>,
+        sessions: Sessions,
         proposer: Proposer,
         stopped: Stopped,
         clock: Clock,
         max_in_flight: usize,
     ) -> Self {
-        Self { owners, ring, proposer, stopped, clock, admission: Admission::new(max_in_flight) }
+        Self { owners, ring, sessions, proposer, stopped, clock, admission: Admission::new(max_in_flight) }
     }
 
     /// The clock by which patience and grants are judged.
@@ -208,57 +185,78 @@ impl Router {
 
     /// Asks the owner, whoever it is, until one has answered.
     async fn attempt(&self, request: &Request, began_at: Timestamp, mut ticket: Ticket) -> Result<(Slot, Ticket), RouteError> {
-        let mut owners = self.owners.clone();
-        let (mut shard_id, mut shard) = self.owner_of(&request.key).await?;
+        let mut owner = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
-        let mut stale: Option<Grant> = None;
+        let mut stale: Option<Stale> = None;
         let mut is_return = false;
         loop {
-            let (reply, answer) = Reply::channel();
-            let sent_at = self.clock.now();
-            let waited = if is_return { sent_at.saturating_since(began_at) } else { Duration::ZERO };
-            let acquire = to_acquire(request, waited, reply);
-            let message = match stale.take() {
-                Some(grant) => Message::Requeue(request.key.clone(), grant, acquire),
-                None => Message::Acquire(request.key.clone(), acquire, sent_at),
-            };
-            // An owner that is gone takes the reply with it, so the answer is lost at once.
-            drop(shard.cast(message));
-            let place = Place { request, shard: shard.clone(), answer, ticket: Some(ticket) };
+            let began_at = is_return.then_some(began_at);
+            let mut place = self.take_place(request, &owner, began_at, stale.take(), ticket);
             let (outcome, kept) = place.outcome().await;
             ticket = kept.ok_or_else(|| self.lost("its ticket was given back"))?;
             match outcome {
                 Some(Outcome::Granted(offer)) => {
                     let slot = offer.take().ok_or_else(|| self.lost("its slot was taken by another"))?;
-                    let grant = *slot.grant();
-                    if !grant.is_stale(self.clock.now()) {
+                    if !slot.grant().is_stale(self.clock.now()) {
                         return Ok((slot, ticket));
                     }
-                    tracing::debug!(key = %request.key, release = grant.release.get(), "a grant came too late; queueing again");
-                    stale = Some(grant);
+                    let release = slot.grant().release.get();
+                    tracing::debug!(key = %request.key, release, "a grant came too late; queueing again");
+                    stale = Some(Stale { slot, seat: place.into_seat() });
                 }
-                Some(Outcome::Refused(Refusal::Moved)) => (shard_id, shard) = self.owner_of(&request.key).await?,
+                Some(Outcome::Refused(Refusal::Moved)) => owner = self.owner_of(&request.key).await?,
+                Some(Outcome::MovedBy(epoch)) => {
+                    self.await_ring(epoch).await?;
+                    owner = self.owner_of(&request.key).await?;
+                }
                 Some(Outcome::Refused(refusal)) => return Err(RouteError::Refused(refusal)),
                 Some(Outcome::TooManyConnections { max_connections }) => {
                     return Err(RouteError::TooManyConnections { max_connections });
                 }
-                None => {
-                    shard = owners.successor(shard_id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
-                }
+                Some(Outcome::TooManyInFlight { max_in_flight }) => return Err(RouteError::TooManyInFlight { max_in_flight }),
+                Some(Outcome::Paused) | None => owner = self.successor(&request.key, owner).await?,
             }
             is_return = true;
         }
     }
 
-    /// The owning actor by the newest ring; waits for a ring that has one.
-    async fn owner_of(&self, key: &ConnectionKey) -> Result<(ShardId, ActorRef<Message>), RouteError> {
+    /// Whom to ask when an owner has ended without an answer.
+    async fn successor(&self, key: &ConnectionKey, gone: Owner) -> Result<Owner, RouteError> {
+        match gone {
+            Owner::Here(id, shard) => {
+                let mut owners = self.owners.clone();
+                let next = owners.successor(id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
+                Ok(Owner::Here(id, next))
+            }
+            Owner::There(_) => self.owner_of(key).await,
+        }
+    }
+
+    /// Waits until this node has applied a ring that another has named.
+    async fn await_ring(&self, epoch: Epoch) -> Result<(), RouteError> {
+        let mut ring = self.ring.clone();
+        ring.wait_for(|ring| ring.epoch() >= epoch).await.map_err(|_| self.lost("its consensus has ended"))?;
+        Ok(())
+    }
+
+    /// The owner by the newest ring; waits for a ring that has one, and for the way to it.
+    async fn owner_of(&self, key: &ConnectionKey) -> Result<Owner, RouteError> {
         let mut ring = self.ring.clone();
         loop {
-            let shard_id = ring.borrow_and_update().owner(key);
-            if let Some(found) = shard_id.and_then(|id| self.owners.shard(id).map(|shard| (id, shard))) {
+            let owner = ring.borrow_and_update().owner(key);
+            if let Some(found) = owner.and_then(|id| self.owners.shard(id).map(|shard| Owner::Here(id, shard))) {
                 return Ok(found);
             }
-            ring.changed().await.map_err(|_| self.lost("its consensus has ended"))?;
+            let session = async {
+                match owner {
+                    Some(id) => self.sessions.to(id.node).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                session = session => return Ok(Owner::There(session)),
+                changed = ring.changed() => changed.map_err(|_| self.lost("its consensus has ended"))?,
+            }
         }
     }
 
@@ -277,29 +275,23 @@ impl Router {
 
     async fn attempt_pause(&self, key: &ConnectionKey, pause: Duration, ticket: &Arc<Ticket>) -> Result<(), RouteError> {
         loop {
-            let (_, shard) = self.owner_of(key).await?;
+            let owner = self.owner_of(key).await?;
             let epoch = self.ring.borrow().epoch();
-            let proposal = Proposal { epoch, key: key.clone(), action: Action::Pause { pause } };
-            let (answered, mut answer) = tokio::sync::mpsc::channel(1);
-            // The proposal stands when its caller is gone, and counts until it is answered.
-            let ticket = Arc::clone(ticket);
-            let inbox: Inbox = Arc::new(move |settled| {
-                let _in_flight = &ticket;
-                if let Some(settled) = settled.into_iter().next() {
-                    // Whoever asked may be gone; the pause holds all the same.
-                    drop(answered.try_send(settled.verdict));
+            match owner {
+                Owner::Here(_, shard) => {
+                    let paused = owner::pause(&self.proposer, self.clock, epoch, key, pause, &shard, Arc::clone(ticket)).await;
+                    match paused.ok_or_else(|| self.lost("its consensus has ended"))? {
+                        Ok(()) => return Ok(()),
+                        Err(epoch) => self.await_ring(epoch).await?,
+                    }
                 }
-            });
-            self.proposer.propose(proposal, self.clock.now(), &inbox);
-            drop(inbox);
-            match answer.recv().await {
-                Some(Verdict::Done { stamp } | Verdict::Charged { stamp, .. } | Verdict::NotBefore { stamp, .. }) => {
-                    // A shard that is gone will read the pause from the ledger.
-                    drop(shard.cast(Message::Paused(key.clone(), stamp + pause)));
-                    return Ok(());
-                }
-                Some(Verdict::Moved { .. }) => {}
-                None => return Err(self.lost("its consensus has ended")),
+                Owner::There(session) => match session.pause(key, epoch, pause).await {
+                    Ok(Outcome::Paused) => return Ok(()),
+                    Ok(Outcome::Refused(refusal)) => return Err(RouteError::Refused(refusal)),
+                    Ok(Outcome::TooManyInFlight { max_in_flight }) => return Err(RouteError::TooManyInFlight { max_in_flight }),
+                    Ok(Outcome::MovedBy(epoch)) => self.await_ring(epoch).await?,
+                    Ok(_) | Err(_) => {}
+                },
             }
         }
     }
@@ -308,19 +300,5 @@ impl Router {
     fn lost(&self, found: &str) -> RouteError {
         let announced = self.stopped.borrow().as_deref().map(str::to_owned);
         RouteError::Stopped { reason: announced.unwrap_or_else(|| found.to_owned()) }
-    }
-}
-
-/// What the owner is asked; `waited` at owners before it.
-fn to_acquire(request: &Request, waited: Duration, reply: Reply) -> Acquire<Reply> {
-    Acquire {
-        request: request.id,
-        retryable: request.retryable,
-        niceness: request.niceness,
-        cost: request.cost,
-        limits: request.limits.clone(),
-        waited,
-        patience: request.patience,
-        reply,
     }
 }

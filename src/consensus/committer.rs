@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use openraft::error::{ClientWriteError, RaftError};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +28,7 @@ const MAX_COMMANDS_PER_ENTRY: usize = 64;
 const QUEUE: usize = 256;
 
 /// Why a command was not answered.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum CommitError {
     /// Somebody else leads, or nobody does. The command may have been committed all the same.
     #[error("this node does not lead{}", leader.map(|leader| format!(": node {leader} does")).unwrap_or_default())]
@@ -119,7 +120,16 @@ impl Writer {
 
     async fn write(&mut self, commands: Vec<Command>) -> Result<Vec<Answer>, CommitError> {
         let stamp = self.stamp()?;
-        match self.raft.client_write(LedgerEntry { stamp, commands }).await {
+        let term = self.stamped.map(|stamped| stamped.term);
+        let mut metrics = self.raft.metrics();
+        let another_term = metrics.wait_for(|metrics| Some(metrics.current_term) != term || metrics.running_state.is_err());
+        let written = tokio::select! {
+            biased;
+            written = self.raft.client_write(LedgerEntry { stamp, commands }) => written,
+            // A leader that was deposed may never hear what became of its entry.
+            _ = another_term => return Err(CommitError::NotLeader { leader: None }),
+        };
+        match written {
             Ok(response) => Ok(response.data),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                 Err(CommitError::NotLeader { leader: forward.leader_id.map(NodeId::new) })
@@ -168,7 +178,15 @@ mod tests {
         let machine = StateMachine::load(SnapshotStore::in_memory(), clock).unwrap();
         let ledger = machine.reader();
         let config = Arc::new(openraft::Config::default().validate().unwrap());
-        let raft = Raft::new(1, config, Network, LogStore::in_memory(), machine).await.unwrap();
+        let raft = Raft::new(
+            1,
+            config,
+            Network { transport: Arc::new(crate::consensus::transport::Alone) },
+            LogStore::in_memory(),
+            machine,
+        )
+        .await
+        .unwrap();
         let mut writer = Writer { raft: raft.clone(), ledger, clock, stamped: None };
         assert_eq!(writer.stamp(), Err(CommitError::NotLeader { leader: None }));
         raft.initialize(std::collections::BTreeSet::from([1])).await.unwrap();

@@ -3,13 +3,16 @@
 //! [`proposer`] gathers what this node's owners want, [`committer`] stamps and writes it where the leader is, [`state_machine`] applies
 //! it, [`storage`] keeps it. [`Consensus`] joins them for one node.
 
+mod belonging;
 pub(crate) mod committer;
 mod network;
 pub(crate) mod proposer;
 pub(crate) mod state_machine;
 pub(crate) mod storage;
+pub(crate) mod submitter;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transport;
 mod types;
 
 use std::collections::BTreeSet;
@@ -21,15 +24,20 @@ use openraft::{Config, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::watch;
 
+pub(crate) use self::belonging::{Belonging, BelongingError};
 use self::committer::{CommitError, Committer};
 use self::network::Network;
 use self::state_machine::{LedgerReader, StateMachine};
+pub(crate) use self::storage::ClusterId;
 use self::storage::{DataDir, LogStore, SnapshotStore, StorageError};
+use self::submitter::Submitter;
+use self::transport::Transport;
 use self::types::Raft;
 use crate::clock::{self, Clock};
 use crate::config::Storage;
 use crate::engine::grant::{Epoch, Incarnation, NodeId, ShardCount};
 use crate::engine::ledger::{Answer, Command};
+use crate::wire::codec::CodecError;
 
 /// The shortest and the longest a follower waits for a leader before it stands for election.
 const ELECTION_TIMEOUT_MILLIS: (u64, u64) = (200, 240);
@@ -67,6 +75,8 @@ pub enum ConsensusError {
 pub(crate) struct Consensus {
     raft: Raft,
     node: NodeId,
+    belonging: Arc<Belonging>,
+    transport: Arc<dyn Transport>,
     ledger: LedgerReader,
     log_bytes: Arc<AtomicU64>,
     failure: watch::Receiver<Option<Arc<StorageError>>>,
@@ -82,22 +92,77 @@ impl std::fmt::Debug for Consensus {
 }
 
 impl Consensus {
-    /// Opens the log and starts Raft; forms a cluster of one voter if the log is new.
+    /// Opens the log and starts Raft, which goes on with its cluster if the log is of one.
     ///
     /// # Errors
     /// [`ConsensusError`].
-    pub(crate) async fn start(storage: &Storage, expected: Option<NodeId>, clock: Clock) -> Result<Self, ConsensusError> {
-        let opened = open(storage.clone(), expected, clock);
-        let opened = tokio::task::spawn_blocking(opened).await;
-        let Opened { node, log, state_machine, in_use } = opened.map_err(|error| raft_error(&error))??;
+    pub(crate) async fn start(opened: Opened, transport: Arc<dyn Transport>, clock: Clock) -> Result<Self, ConsensusError> {
+        let Opened { node, belonging, log, state_machine, in_use } = opened;
         let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
+        let network = Network { transport: Arc::clone(&transport) };
         let raft =
-            Raft::new(node.get(), raft_config()?, Network, log, state_machine).await.map_err(|error| raft_error(&error))?;
-        // A node with a log has been initialised before.
-        if !raft.is_initialized().await.map_err(|error| raft_error(&error))? {
-            raft.initialize(BTreeSet::from([node.get()])).await.map_err(|error| raft_error(&error))?;
+            Raft::new(node.get(), raft_config()?, network, log, state_machine).await.map_err(|error| raft_error(&error))?;
+        let consensus = Self { raft, node, belonging, transport, ledger, log_bytes, failure, in_use, clock };
+        if consensus.has_log().await? {
+            consensus.bind().await?;
         }
-        Ok(Self { raft, node, ledger, log_bytes, failure, in_use, clock })
+        Ok(consensus)
+    }
+
+    /// Is of its own cluster for good.
+    async fn bind(&self) -> Result<(), ConsensusError> {
+        let belonging = Arc::clone(&self.belonging);
+        let bound = tokio::task::spawn_blocking(move || belonging.bind(belonging.cluster())).await;
+        bound.map_err(|error| raft_error(&error))?.map_err(|error| raft_error(&error))
+    }
+
+    /// Founds the cluster of these voters, unless this node has a log.
+    ///
+    /// # Errors
+    /// [`ConsensusError`].
+    pub(crate) async fn found(&self, voters: BTreeSet<NodeId>) -> Result<(), ConsensusError> {
+        if self.has_log().await? {
+            return Ok(());
+        }
+        let voters: BTreeSet<u64> = voters.into_iter().map(NodeId::get).collect();
+        self.raft.initialize(voters).await.map_err(|error| raft_error(&error))?;
+        self.bind().await
+    }
+
+    /// Whether the log is of a cluster.
+    ///
+    /// # Errors
+    /// [`ConsensusError`] when Raft has stopped.
+    pub(crate) async fn has_log(&self) -> Result<bool, ConsensusError> {
+        self.raft.is_initialized().await.map_err(|error| raft_error(&error))
+    }
+
+    /// Which cluster this node is of.
+    pub(crate) const fn belonging(&self) -> &Arc<Belonging> {
+        &self.belonging
+    }
+
+    /// Has Raft answer a peer's message.
+    ///
+    /// # Errors
+    /// [`CodecError`] when the bytes are none.
+    pub(crate) async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, CodecError> {
+        network::answer(&self.raft, body).await
+    }
+
+    /// How things stand.
+    pub(crate) fn standing(&self) -> Standing {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        Standing {
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(NodeId::new),
+            is_leader: metrics.state.is_leader(),
+            voters: metrics.membership_config.membership().voter_ids().map(NodeId::new).collect(),
+            last_log_index: metrics.last_log_index,
+            applied_index: metrics.last_applied.map(|last| last.index),
+            since_quorum_ack: metrics.millis_since_quorum_ack.map(Duration::from_millis),
+        }
     }
 
     /// Who this node is.
@@ -110,9 +175,10 @@ impl Consensus {
         &self.ledger
     }
 
-    /// The way to commit commands, and the work behind it.
-    pub(crate) fn committer(&self) -> (Committer, impl Future<Output = ()> + Send + 'static) {
-        Committer::new(self.raft.clone(), self.ledger.clone(), self.clock)
+    /// The way to have commands committed, and the work behind it.
+    pub(crate) fn submitter(&self) -> (Submitter, impl Future<Output = ()> + Send + 'static) {
+        let (committer, commits) = Committer::new(self.raft.clone(), self.ledger.clone(), self.clock);
+        (Submitter::new(self.node, self.raft.clone(), committer, Arc::clone(&self.transport)), commits)
     }
 
     /// Returns when Raft has ended, for whatever reason, and says which. Cancel-safe.
@@ -129,13 +195,15 @@ impl Consensus {
         self.failure.borrow().clone()
     }
 
-    /// Moves ledger time on while anything is tracked, and makes a snapshot when the log has grown.
-    pub(crate) fn upkeep(&self, committer: Committer) -> impl Future<Output = ()> + Send + 'static {
+    /// Where this node leads, moves ledger time on while anything is tracked; everywhere, makes a snapshot when the log has grown.
+    pub(crate) fn upkeep(&self, submitter: Submitter) -> impl Future<Output = ()> + Send + 'static {
         let (raft, ledger, log_bytes) = (self.raft.clone(), self.ledger.clone(), Arc::clone(&self.log_bytes));
         async move {
             loop {
                 clock::sleep(if ledger.has_expired() { TICK_AGAIN_AFTER } else { TICK_EVERY }).await;
-                if ledger.tracked() > 0 && matches!(committer.submit(Command::Tick).await, Err(CommitError::Stopped { .. })) {
+                let leads = raft.metrics().borrow().state.is_leader();
+                let has_work = leads && ledger.tracked() > 0;
+                if has_work && matches!(submitter.submit(&Command::Tick).await, Err(CommitError::Stopped { .. })) {
                     return;
                 }
                 let least = if ledger.tracked() > 0 { MIN_LOG_BYTES } else { MIN_IDLE_LOG_BYTES };
@@ -165,39 +233,85 @@ impl Consensus {
 ///
 /// # Errors
 /// [`CommitError::Stopped`] when consensus has stopped. Waits for a leader otherwise.
-pub(crate) async fn join(committer: &Committer, incarnation: Incarnation, shards: ShardCount) -> Result<Epoch, CommitError> {
+pub(crate) async fn join(submitter: &Submitter, incarnation: Incarnation, shards: ShardCount) -> Result<Epoch, CommitError> {
+    let mut seen = Epoch::default();
     loop {
-        match committer.submit(Command::Join { incarnation, shards }).await {
+        match submitter.submit(&Command::Join { incarnation, shards, seen }).await {
             Ok(Answer::Joined { epoch }) => return Ok(epoch),
+            Ok(Answer::Outdated { epoch }) => seen = epoch,
             Err(error @ CommitError::Stopped { .. }) => return Err(error),
-            Ok(Answer::Verdicts(_) | Answer::Superseded | Answer::Ticked) | Err(CommitError::NotLeader { .. }) => {
-                clock::sleep(JOIN_AGAIN_AFTER).await;
-            }
+            // No other answer is one to a join.
+            Ok(_) | Err(CommitError::NotLeader { .. }) => clock::sleep(JOIN_AGAIN_AFTER).await,
         }
     }
 }
 
-struct Opened {
+/// How things stand with consensus, seen from one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Raft's term.
+    pub term: u64,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// Whether it takes itself for the leader. One that is cut off goes on doing so: see `since_quorum_ack`.
+    pub is_leader: bool,
+    /// Whose disks make a quorum.
+    pub voters: BTreeSet<NodeId>,
+    /// The newest entry in its log.
+    pub last_log_index: Option<u64>,
+    /// The newest entry in its ledger.
+    pub applied_index: Option<u64>,
+    /// At a leader: how long ago a quorum has answered.
+    pub since_quorum_ack: Option<Duration>,
+}
+
+/// What a node starts from.
+#[derive(Debug)]
+pub(crate) struct Opened {
     node: NodeId,
+    belonging: Arc<Belonging>,
     log: LogStore<types::TypeConfig>,
     state_machine: StateMachine,
     in_use: watch::Receiver<()>,
 }
 
-/// Opens what is on disk; blocks.
-fn open(storage: Storage, expected: Option<NodeId>, clock: Clock) -> impl FnOnce() -> Result<Opened, StorageError> + Send {
-    move || match storage {
+impl Opened {
+    /// Who the node is.
+    pub(crate) const fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Which cluster it is of.
+    pub(crate) const fn belonging(&self) -> &Arc<Belonging> {
+        &self.belonging
+    }
+}
+
+/// Opens a node's log, or begins one.
+///
+/// # Errors
+/// [`ConsensusError`].
+pub(crate) async fn open(storage: &Storage, expected: Option<NodeId>, clock: Clock) -> Result<Opened, ConsensusError> {
+    let storage = storage.clone();
+    let opened = tokio::task::spawn_blocking(move || open_blocking(storage, expected, clock)).await;
+    Ok(opened.map_err(|error| raft_error(&error))??)
+}
+
+fn open_blocking(storage: Storage, expected: Option<NodeId>, clock: Clock) -> Result<Opened, StorageError> {
+    match storage {
         Storage::Memory => {
             let node = expected.unwrap_or_else(|| NodeId::new(rand::random()));
             let state_machine = StateMachine::load(SnapshotStore::in_memory(), clock)?;
-            Ok(Opened { node, log: LogStore::in_memory(), state_machine, in_use: watch::channel(()).1 })
+            let belonging = Arc::new(Belonging::in_memory(node));
+            Ok(Opened { node, belonging, log: LogStore::in_memory(), state_machine, in_use: watch::channel(()).1 })
         }
         Storage::Disk(path) => {
             let directory = Arc::new(DataDir::open(path, expected.map(NodeId::get))?);
             let state_machine = StateMachine::load(SnapshotStore::on_disk(Arc::clone(&directory)), clock)?;
             let log = LogStore::open(&directory)?;
             log.require_snapshot(state_machine.snapshot_covers())?;
-            Ok(Opened { node: NodeId::new(directory.identity().node), log, state_machine, in_use: directory.in_use() })
+            let (node, belonging) = (NodeId::new(directory.identity().node), Arc::new(Belonging::on_disk(&directory)));
+            Ok(Opened { node, belonging, log, state_machine, in_use: directory.in_use() })
         }
     }
 }

@@ -6,16 +6,21 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::committer::{CommitError, Committer};
+use super::committer::CommitError;
+use super::join;
+use super::state_machine::LedgerReader;
+use super::submitter::Submitter;
 use crate::clock;
-use crate::engine::grant::Incarnation;
+use crate::engine::grant::{Epoch, Incarnation, ShardCount};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Answer, Batch, BatchNumber, Command, Proposal, Verdict};
+use crate::engine::ring::Ring;
 use crate::engine::time::Timestamp;
 
 /// The most proposals one batch carries: an entry stays well under a megabyte.
@@ -54,6 +59,8 @@ pub(crate) struct Proposer {
 struct Shared {
     waiting: Mutex<Vec<Waiting>>,
     arrived: Notify,
+    /// Whether the node ends: then it does not join again.
+    is_leaving: AtomicBool,
 }
 
 impl std::fmt::Debug for Proposer {
@@ -63,10 +70,23 @@ impl std::fmt::Debug for Proposer {
 }
 
 impl Proposer {
-    /// A proposer for this run of this node, and its work, which ends only with consensus or the task's abortion: it returns why.
-    pub(crate) fn new(owner: Incarnation, committer: Committer) -> (Self, impl Future<Output = ProposerEnd> + Send + 'static) {
-        let shared = Arc::new(Shared { waiting: Mutex::new(Vec::new()), arrived: Notify::new() });
-        (Self { shared: Arc::clone(&shared) }, run(shared, owner, committer))
+    /// A proposer for a member that has joined by this ring, and its work, which ends only with consensus or the task's abortion: it returns why.
+    pub(crate) fn new(
+        member: Incarnation,
+        joined: Epoch,
+        shards: ShardCount,
+        submitter: Submitter,
+        ledger: LedgerReader,
+    ) -> (Self, impl Future<Output = ProposerEnd> + Send + 'static) {
+        let shared =
+            Arc::new(Shared { waiting: Mutex::new(Vec::new()), arrived: Notify::new(), is_leaving: AtomicBool::new(false) });
+        let work = Work { shared: Arc::clone(&shared), member, joined, shards, submitter, ledger };
+        (Self { shared }, work.run())
+    }
+
+    /// From now on the node does not join again once it is marked down.
+    pub(crate) fn leave(&self) {
+        self.shared.is_leaving.store(true, Ordering::Release);
     }
 
     /// Proposes; the verdict goes to `inbox`. Never blocks.
@@ -90,22 +110,80 @@ pub(crate) enum ProposerEnd {
     Superseded,
 }
 
-async fn run(shared: Arc<Shared>, owner: Incarnation, committer: Committer) -> ProposerEnd {
-    let mut number = NonZeroU64::MIN;
-    loop {
-        let batch = gather(&shared).await;
-        let proposals = batch.iter().map(|waiting| waiting.proposal.clone()).collect();
-        let command = Batch { owner, number: BatchNumber(number), proposals };
-        let verdicts = loop {
-            match committer.submit(Command::Propose(command.clone())).await {
-                Ok(Answer::Verdicts(verdicts)) => break verdicts,
-                Ok(Answer::Superseded | Answer::Joined { .. } | Answer::Ticked) => return ProposerEnd::Superseded,
-                Err(CommitError::NotLeader { .. }) => clock::sleep(RETRY_AFTER).await,
-                Err(CommitError::Stopped { reason }) => return ProposerEnd::Stopped { reason },
+struct Work {
+    shared: Arc<Shared>,
+    member: Incarnation,
+    /// By which ring.
+    joined: Epoch,
+    shards: ShardCount,
+    submitter: Submitter,
+    ledger: LedgerReader,
+}
+
+impl Work {
+    async fn run(mut self) -> ProposerEnd {
+        let mut number = NonZeroU64::MIN;
+        let mut rings = self.ledger.ring();
+        loop {
+            let batch = tokio::select! {
+                batch = gather(&self.shared) => batch,
+                // Marked down while nobody proposed anything.
+                () = self.is_no_member(&mut rings) => Vec::new(),
+            };
+            let proposals: Vec<_> = batch.iter().map(|waiting| waiting.proposal.clone()).collect();
+            let count = proposals.len();
+            let command = Command::Propose(Batch { owner: self.member, number: BatchNumber(number), proposals });
+            let verdicts = loop {
+                match self.submitter.submit(&command).await {
+                    Ok(Answer::Verdicts(verdicts)) => {
+                        number = number.saturating_add(1);
+                        break verdicts;
+                    }
+                    Ok(Answer::NotMember) => match self.join_again().await {
+                        Ok(epoch) => {
+                            number = NonZeroU64::MIN;
+                            // What the former run had charged by a lost answer leaves with its window.
+                            break vec![Verdict::Moved { epoch }; count];
+                        }
+                        Err(reason) => return ProposerEnd::Stopped { reason },
+                    },
+                    Ok(_) => return ProposerEnd::Superseded,
+                    Err(CommitError::NotLeader { .. }) => clock::sleep(RETRY_AFTER).await,
+                    Err(CommitError::Stopped { reason }) => return ProposerEnd::Stopped { reason },
+                }
+            };
+            deliver(batch, verdicts);
+        }
+    }
+
+    /// Returns once a ring is in force that this member has no part in. Cancel-safe.
+    async fn is_no_member(&self, rings: &mut watch::Receiver<Arc<Ring>>) {
+        loop {
+            if self.shared.is_leaving.load(Ordering::Acquire) {
+                return std::future::pending().await;
             }
-        };
-        number = number.saturating_add(1);
-        deliver(batch, verdicts);
+            {
+                let ring = rings.borrow_and_update();
+                if ring.epoch() >= self.joined && !ring.has(self.member.node) {
+                    return;
+                }
+            }
+            if rings.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Joins as a new run of this node: what the former one has proposed counts no more.
+    async fn join_again(&mut self) -> Result<Epoch, String> {
+        if self.shared.is_leaving.load(Ordering::Acquire) {
+            // What still comes is another's.
+            return Ok(self.ledger.ring().borrow().epoch());
+        }
+        self.member = self.member.next();
+        tracing::info!(node = %self.member.node, "the node had been marked down, and joins again");
+        self.joined = join(&self.submitter, self.member, self.shards).await.map_err(|error| error.to_string())?;
+        Ok(self.joined)
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::storage::{SavedSnapshot, SnapshotStore};
 use super::types::TypeConfig;
 use crate::clock::Clock;
-use crate::engine::grant::{Epoch, LogIndex};
+use crate::engine::grant::{Incarnation, LogIndex};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Answer, Ledger};
 use crate::engine::limiter::Limiter;
@@ -60,6 +60,11 @@ impl LedgerReader {
         applied.ledger.limiter(key).ok_or_else(|| applied.ledger.tracked())
     }
 
+    /// The runs that own keys.
+    pub(crate) fn members(&self) -> Vec<Incarnation> {
+        self.applied.lock().ledger.members().collect()
+    }
+
     /// How many connections are tracked.
     pub(crate) fn tracked(&self) -> usize {
         self.applied.lock().ledger.tracked()
@@ -79,11 +84,6 @@ impl LedgerReader {
     /// The ring, and its changes.
     pub(crate) fn ring(&self) -> watch::Receiver<Arc<Ring>> {
         self.ring.clone()
-    }
-
-    /// The ring's epoch.
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.ring.borrow().epoch()
     }
 }
 

@@ -10,19 +10,22 @@ use crate::engine::rate::{Cost, Limits, RateLimit};
 
 struct Running {
     consensus: Consensus,
-    committer: Committer,
+    submitter: Submitter,
     commits: tokio::task::JoinHandle<()>,
     incarnation: Incarnation,
     epoch: Epoch,
 }
 
 async fn start(directory: &std::path::Path) -> Running {
-    let consensus = Consensus::start(&Storage::Disk(directory.to_owned()), None, Clock::start()).await.unwrap();
-    let (committer, commits) = consensus.committer();
+    let clock = Clock::start();
+    let opened = open(&Storage::Disk(directory.to_owned()), None, clock).await.unwrap();
+    let consensus = Consensus::start(opened, Arc::new(transport::Alone), clock).await.unwrap();
+    consensus.found(BTreeSet::from([consensus.node()])).await.unwrap();
+    let (submitter, commits) = consensus.submitter();
     let commits = tokio::spawn(commits);
     let incarnation = Incarnation { node: consensus.node(), run: NonZeroU64::new(rand::random()).unwrap() };
-    let epoch = join(&committer, incarnation, ShardCount::MIN).await.unwrap();
-    Running { consensus, committer, commits, incarnation, epoch }
+    let epoch = join(&submitter, incarnation, ShardCount::MIN).await.unwrap();
+    Running { consensus, submitter, commits, incarnation, epoch }
 }
 
 impl Running {
@@ -37,7 +40,7 @@ impl Running {
         });
         let number = BatchNumber(NonZeroU64::new(number).unwrap());
         let batch = Batch { owner: self.incarnation, number, proposals: proposals.collect() };
-        let Ok(Answer::Verdicts(verdicts)) = self.committer.submit(Command::Propose(batch)).await else {
+        let Ok(Answer::Verdicts(verdicts)) = self.submitter.submit(&Command::Propose(batch)).await else {
             unreachable!("one leads here")
         };
         assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Charged { .. })));
@@ -45,7 +48,7 @@ impl Running {
 
     async fn end(self) {
         self.consensus.shutdown().await;
-        drop(self.committer);
+        drop(self.submitter);
         self.commits.await.unwrap();
     }
 }

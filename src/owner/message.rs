@@ -25,6 +25,8 @@ pub(crate) enum Message {
     Settled(Vec<Settled>),
     /// The ledger has committed a pause of this connection.
     Paused(ConnectionKey, LedgerTime),
+    /// The ring has moved.
+    RingChanged,
     /// Some connection wanted to be looked at by now.
     Wake,
     /// What is going on here?

@@ -6,11 +6,11 @@
 mod admission;
 mod message;
 mod offer;
+mod pause;
 mod shard;
 #[cfg(test)]
 mod tests;
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
@@ -21,13 +21,14 @@ use tokio::task::JoinHandle;
 pub(crate) use self::admission::{Admission, Ticket};
 pub(crate) use self::message::Message;
 pub use self::message::ShardReport;
-pub(crate) use self::offer::{Outcome, Reply, Slot};
+pub(crate) use self::offer::{Caller, Offer, Outcome, RemoteOwner, Reply, Slot};
+pub(crate) use self::pause::pause;
 use self::shard::{Arguments, Shard, Shared};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::Proposer;
 use crate::consensus::state_machine::LedgerReader;
-use crate::engine::grant::ShardId;
+use crate::engine::grant::{NodeId, ShardId};
 
 /// The shards, by their index. Changes when one is respawned.
 type Shards = Vec<ActorRef<Message>>;
@@ -35,6 +36,7 @@ type Shards = Vec<ActorRef<Message>>;
 /// The owners of this node.
 #[derive(Debug)]
 pub(crate) struct Owners {
+    node: NodeId,
     shards: watch::Receiver<Shards>,
     supervisor: ActorRef<()>,
     supervisor_task: JoinHandle<()>,
@@ -43,6 +45,7 @@ pub(crate) struct Owners {
 /// The way to the owners of this node.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnersHandle {
+    node: NodeId,
     shards: watch::Receiver<Shards>,
 }
 
@@ -52,22 +55,23 @@ impl Owners {
     /// # Errors
     /// When an actor could not be spawned.
     pub(crate) async fn start(
+        node: NodeId,
         config: NodeConfig,
         clock: Clock,
         proposer: Proposer,
         ledger: LedgerReader,
     ) -> Result<Self, SpawnErr> {
-        let count = config.shards;
+        let ids = (0..config.shards.get()).map(|index| ShardId { node, index }).collect();
         let shared = Arc::new(Shared { config, clock, proposer, ledger, resident: AtomicUsize::new(0) });
         let table = watch::Sender::new(Vec::new());
         let shards = table.subscribe();
-        let (supervisor, supervisor_task) = Actor::spawn(None, Supervisor, (shared, count, table)).await?;
-        Ok(Self { shards, supervisor, supervisor_task })
+        let (supervisor, supervisor_task) = Actor::spawn(None, Supervisor, (shared, ids, table)).await?;
+        Ok(Self { node, shards, supervisor, supervisor_task })
     }
 
     /// The way to the owners.
     pub(crate) fn handle(&self) -> OwnersHandle {
-        OwnersHandle { shards: self.shards.clone() }
+        OwnersHandle { node: self.node, shards: self.shards.clone() }
     }
 
     /// Stops all shards and waits until they have ended; whoever waits there loses their reply.
@@ -87,8 +91,11 @@ impl Drop for Owners {
 }
 
 impl OwnersHandle {
-    /// The actor of this shard; `None` when this node has no such shard.
+    /// The actor of this shard; `None` when it is another node's, or this one has none of that number.
     pub(crate) fn shard(&self, id: ShardId) -> Option<ActorRef<Message>> {
+        if id.node != self.node {
+            return None;
+        }
         self.shards.borrow().get(usize::from(id.index)).cloned()
     }
 
@@ -125,29 +132,36 @@ impl OwnersHandle {
 /// The actor that respawns shards.
 struct Supervisor;
 
+/// What a shard has in common with those before it.
+#[derive(Debug, Clone)]
+struct Place {
+    id: ShardId,
+    numbers: Arc<AtomicU64>,
+}
+
 struct Supervised {
     shared: Arc<Shared>,
-    numbers: Vec<Arc<AtomicU64>>,
+    places: Vec<Place>,
     table: watch::Sender<Shards>,
 }
 
 impl Actor for Supervisor {
     type Msg = ();
     type State = Supervised;
-    type Arguments = (Arc<Shared>, NonZeroU16, watch::Sender<Shards>);
+    type Arguments = (Arc<Shared>, Vec<ShardId>, watch::Sender<Shards>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<()>,
-        (shared, count, table): Self::Arguments,
+        (shared, ids, table): Self::Arguments,
     ) -> Result<Supervised, ActorProcessingErr> {
-        let numbers: Vec<_> = (0..count.get()).map(|_| Arc::new(AtomicU64::new(0))).collect();
-        let mut shards = Vec::with_capacity(numbers.len());
-        for numbers in &numbers {
-            shards.push(spawn(&myself, &shared, numbers, false).await?);
+        let places: Vec<_> = ids.into_iter().map(|id| Place { id, numbers: Arc::new(AtomicU64::new(0)) }).collect();
+        let mut shards = Vec::with_capacity(places.len());
+        for place in &places {
+            shards.push(spawn(&myself, &shared, place, false).await?);
         }
         table.send_replace(shards);
-        Ok(Supervised { shared, numbers, table })
+        Ok(Supervised { shared, places, table })
     }
 
     async fn post_stop(&self, myself: ActorRef<()>, _: &mut Supervised) -> Result<(), ActorProcessingErr> {
@@ -169,8 +183,8 @@ impl Actor for Supervisor {
         };
         let Some(index) = state.index_of(&gone) else { return Ok(()) };
         tracing::error!(shard = index, %cause, "a shard crashed; starting it again from the ledger");
-        let Some(numbers) = state.numbers.get(index) else { return Ok(()) };
-        let shard = spawn(&myself, &state.shared, numbers, true).await?;
+        let Some(place) = state.places.get(index) else { return Ok(()) };
+        let shard = spawn(&myself, &state.shared, place, true).await?;
         state.table.send_modify(|shards| {
             if let Some(place) = shards.get_mut(index) {
                 *place = shard;
@@ -189,10 +203,11 @@ impl Supervised {
 async fn spawn(
     supervisor: &ActorRef<()>,
     shared: &Arc<Shared>,
-    numbers: &Arc<AtomicU64>,
+    place: &Place,
     is_respawn: bool,
 ) -> Result<ActorRef<Message>, SpawnErr> {
-    let arguments = Arguments { shared: Arc::clone(shared), numbers: Arc::clone(numbers), is_respawn };
+    let Place { id, numbers } = place.clone();
+    let arguments = Arguments { id, shared: Arc::clone(shared), numbers, is_respawn };
     let (shard, _task) = Actor::spawn_linked(None, Shard, arguments, supervisor.get_cell()).await?;
     Ok(shard)
 }

@@ -1,10 +1,13 @@
 //! How an answer travels from an owner to the one who waits.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use ractor::ActorRef;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::message::Message;
-use crate::engine::grant::{Grant, RequestId};
+use crate::engine::grant::{Epoch, Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::throttle::Refusal;
 
@@ -15,33 +18,91 @@ pub(crate) enum Outcome {
     Granted(Offer),
     /// None, and why.
     Refused(Refusal),
+    /// None: another node is the owner, by a ring at least as new as this one.
+    MovedBy(Epoch),
     /// None: the node has too many connections in memory.
     TooManyConnections {
         /// The bound.
         max_connections: usize,
     },
+    /// None: too many acquires of this node are open at the owner.
+    TooManyInFlight {
+        /// The bound.
+        max_in_flight: usize,
+    },
+    /// It was a pause, and holds.
+    Paused,
 }
 
-/// Where the answer goes. Answers once.
+/// Where the answer goes. Answers once; dropped without an answer, it says that there is none.
 #[derive(Debug)]
-pub(crate) struct Reply(oneshot::Sender<Outcome>);
+pub(crate) struct Reply(Option<To>);
+
+#[derive(Debug)]
+enum To {
+    /// A caller on this node.
+    Caller(oneshot::Sender<Outcome>),
+    /// A session with a router, and the number of its acquire there.
+    Session { number: u64, outcomes: mpsc::UnboundedSender<(u64, Option<Outcome>)>, caller: oneshot::Sender<()> },
+}
+
+/// Who waits behind a session: gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Caller(#[expect(dead_code, reason = "what counts is that it lives")] oneshot::Receiver<()>);
 
 impl Reply {
     /// A reply, and where it arrives.
     pub(crate) fn channel() -> (Self, oneshot::Receiver<Outcome>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(sender), receiver)
+        (Self(Some(To::Caller(sender))), receiver)
+    }
+
+    /// A reply to a session's acquire of this number.
+    pub(crate) fn session(number: u64, outcomes: mpsc::UnboundedSender<(u64, Option<Outcome>)>) -> (Self, Caller) {
+        let (caller, waits) = oneshot::channel();
+        (Self(Some(To::Session { number, outcomes, caller })), Caller(waits))
     }
 
     /// Whether nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.0.is_closed()
+        match &self.0 {
+            Some(To::Caller(sender)) => sender.is_closed(),
+            Some(To::Session { caller, .. }) => caller.is_closed(),
+            None => true,
+        }
     }
 
     /// Answers. A slot for someone who is gone goes back to its owner.
-    pub(crate) fn answer(self, outcome: Outcome) {
-        drop(self.0.send(outcome));
+    pub(crate) fn answer(mut self, outcome: Outcome) {
+        match self.0.take() {
+            Some(To::Caller(sender)) => drop(sender.send(outcome)),
+            Some(To::Session { number, outcomes, .. }) => drop(outcomes.send((number, Some(outcome)))),
+            None => {}
+        }
     }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(To::Session { number, outcomes, .. }) = self.0.take() {
+            drop(outcomes.send((number, None)));
+        }
+    }
+}
+
+/// An owner on another node, as whoever holds one of its slots sees it.
+pub(crate) trait RemoteOwner: Debug + Send + Sync {
+    /// Nothing was started with the slot of this acquire.
+    fn give_back(&self, number: u64);
+    /// The request of this acquire is over.
+    fn done(&self, number: u64);
+}
+
+/// Where a slot came from.
+#[derive(Debug, Clone)]
+enum Origin {
+    Shard(ActorRef<Message>),
+    Remote(Arc<dyn RemoteOwner>, u64),
 }
 
 /// A slot on its way: it goes back to its owner unless it is taken.
@@ -50,7 +111,12 @@ pub(crate) struct Offer(Option<Slot>);
 
 impl Offer {
     pub(super) const fn new(key: ConnectionKey, request: RequestId, grant: Grant, owner: ActorRef<Message>) -> Self {
-        Self(Some(Slot { key, request, grant, owner }))
+        Self(Some(Slot { key, request, grant, origin: Some(Origin::Shard(owner)) }))
+    }
+
+    /// A slot of the acquire with this number in a session.
+    pub(crate) fn remote(key: ConnectionKey, request: RequestId, grant: Grant, owner: Arc<dyn RemoteOwner>, number: u64) -> Self {
+        Self(Some(Slot { key, request, grant, origin: Some(Origin::Remote(owner, number)) }))
     }
 
     /// The slot, now its taker's. `None` for one that was taken before, which cannot be: taking consumes the offer.
@@ -73,7 +139,8 @@ pub(crate) struct Slot {
     key: ConnectionKey,
     request: RequestId,
     grant: Grant,
-    owner: ActorRef<Message>,
+    /// `None` once the owner has heard of its end.
+    origin: Option<Origin>,
 }
 
 impl Slot {
@@ -82,23 +149,37 @@ impl Slot {
         &self.grant
     }
 
-    /// Returns it to its owner: nothing was started with it.
-    pub(crate) fn give_back(self) {
-        // An owner that is gone gives nothing back: the slot leaves with its window.
-        drop(self.owner.cast(Message::GiveBack(self.key, self.request, self.grant)));
-    }
-}
-
-/// What a surface needs that keeps slots by their names.
-#[cfg(feature = "cli")]
-impl Slot {
     /// Of which connection.
+    #[cfg(feature = "cli")]
     pub(crate) const fn key(&self) -> &ConnectionKey {
         &self.key
     }
 
     /// To which request.
+    #[cfg(feature = "cli")]
     pub(crate) const fn request(&self) -> RequestId {
         self.request
+    }
+
+    /// Returns it to its owner: nothing was started with it. An owner that is gone takes nothing back: the slot leaves with its window.
+    pub(crate) fn give_back(mut self) {
+        match self.origin.take() {
+            Some(Origin::Shard(owner)) => drop(owner.cast(Message::GiveBack(self.key.clone(), self.request, self.grant))),
+            Some(Origin::Remote(owner, number)) => owner.give_back(number),
+            None => {}
+        }
+    }
+
+    /// Lets go of it without a word: its owner hears of it in another way.
+    pub(crate) fn forget(mut self) {
+        self.origin = None;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(Origin::Remote(owner, number)) = self.origin.take() {
+            owner.done(number);
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! proposal.
 //! Must not: decide. [`crate::engine::throttle`] does; the shard reads the clock, carries the effects out and arms one timer.
 
+mod moves;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,15 +21,19 @@ use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::{Inbox, Proposer, Settled};
 use crate::consensus::state_machine::LedgerReader;
-use crate::engine::grant::{Epoch, Grant, Sequence};
+use crate::engine::grant::{Epoch, Grant, Sequence, ShardId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Proposal, Verdict};
 use crate::engine::limiter::Limiter;
-use crate::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, Settling, SlowestDelivery, Throttle};
+use crate::engine::ring::Ring;
+use crate::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, Refusal, Settling, SlowestDelivery, Throttle};
 use crate::engine::time::{LedgerTime, Timestamp};
 
 /// How long nobody must have come back before a successor grants anything.
 const CALM: Duration = Duration::from_millis(30);
+
+/// The same when it is another node's successor: all nodes hear of the new ring within a heartbeat or two.
+const CALM_AFTER_MOVE: Duration = Duration::from_millis(100);
 
 /// How long a successor waits for those who come back, however many there are.
 const LONGEST_SETTLING: Duration = Duration::from_secs(1);
@@ -50,6 +56,8 @@ pub(super) struct Shared {
 /// What one shard starts with.
 #[derive(Debug, Clone)]
 pub(super) struct Arguments {
+    /// Who it is.
+    pub id: ShardId,
     /// What it shares with the others.
     pub shared: Arc<Shared>,
     /// The numbers drawn by those before it, so that a respawned shard goes on behind them.
@@ -64,6 +72,8 @@ pub(super) struct Shard;
 
 struct Resident {
     throttle: Throttle<Reply>,
+    /// Whether it leaves for another owner as soon as its proposal in flight is answered.
+    is_leaving: bool,
     /// Where it stands in the order of wakes; never later than it wants.
     wakes_at: Option<Timestamp>,
 }
@@ -73,7 +83,13 @@ pub(super) struct State {
     arguments: Arguments,
     myself: ActorRef<Message>,
     inbox: Inbox,
-    epoch: Epoch,
+    /// By which it owns what it owns.
+    ring: Arc<Ring>,
+    /// By which it owned what it owned before.
+    former_ring: Arc<Ring>,
+    /// The newest ring that the ledger has named.
+    newest_epoch: Epoch,
+    ring_watcher: JoinHandle<()>,
     /// Boxed, for most places of the map are empty or rest.
     connections: HashMap<ConnectionKey, Box<Resident>>,
     wakes: BTreeSet<(Timestamp, ConnectionKey)>,
@@ -81,8 +97,10 @@ pub(super) struct State {
     sequence: Sequence,
     ledger_clock: LedgerClock,
     slowest: SlowestDelivery,
-    /// Until then a connection that is new here may have waiters that have yet to come back.
-    settles_at: Option<Timestamp>,
+    /// Until then waiters of a shard that crashed may come back.
+    respawn_settles_at: Option<Timestamp>,
+    /// Until then waiters of connections that have come with the ring may come back.
+    move_settles_at: Option<Timestamp>,
     effects: Vec<Effect<Reply>>,
 }
 
@@ -99,17 +117,26 @@ impl Actor for Shard {
             // A shard that has crashed since is not there to release anything: its slots leave with their window.
             drop(own.cast(Message::Settled(settled)));
         });
+        let mut rings = arguments.shared.ledger.ring();
+        let ring = Arc::clone(&rings.borrow_and_update());
+        let own = myself.clone();
+        let ring_watcher =
+            tokio::spawn(async move { while rings.changed().await.is_ok() && own.cast(Message::RingChanged).is_ok() {} });
         Ok(State {
             inbox,
             myself,
-            epoch: arguments.shared.ledger.epoch(),
+            former_ring: Arc::clone(&ring),
+            newest_epoch: ring.epoch(),
+            ring,
+            ring_watcher,
             connections: HashMap::new(),
             wakes: BTreeSet::new(),
             timer: None,
             sequence: Sequence::after(arguments.numbers.load(Ordering::Acquire)),
             ledger_clock: LedgerClock::starting(stamp, applied_at),
             slowest: SlowestDelivery::default(),
-            settles_at: arguments.is_respawn.then(|| now + CALM),
+            respawn_settles_at: arguments.is_respawn.then(|| now + CALM),
+            move_settles_at: None,
             effects: Vec::new(),
             arguments,
         })
@@ -134,6 +161,7 @@ impl Actor for Shard {
             }
             Message::Settled(settled) => state.settled(now.local, settled),
             Message::Paused(key, until) => state.paused(now, &key, until),
+            Message::RingChanged => state.take_ring(now),
             Message::Wake => state.wake(now),
             Message::Report(reply) => drop(reply.send(state.report())),
         }
@@ -147,13 +175,23 @@ impl State {
     }
 
     fn acquire(&mut self, now: Now, key: &ConnectionKey, acquire: Acquire<Reply>) {
+        if !self.owns(now, key) {
+            acquire.reply.answer(Outcome::Refused(Refusal::Moved));
+            return;
+        }
         if let Err(max_connections) = self.reside(now, key, !acquire.waited.is_zero()) {
             acquire.reply.answer(Outcome::TooManyConnections { max_connections });
             return;
         }
+        let has_moved = self.move_settles_at.is_some_and(|at| at > now.local);
+        let calm = if has_moved { CALM_AFTER_MOVE } else { CALM };
+        let settling = (!acquire.waited.is_zero()).then(|| Settling::starting(now.local, calm, LONGEST_SETTLING));
         let config = &self.arguments.shared.config;
         let bounds = Bounds { max_waiters: config.max_waiters_per_connection, strict_limits: config.strict_limits };
         self.with(now, key, |throttle, sequence, effects| {
+            if let Some(settling) = settling {
+                throttle.settle(settling);
+            }
             let known = throttle.limiter().limits().count();
             throttle.acquire(now, acquire, bounds, sequence, effects);
             if known > 0 && throttle.limiter().limits().count() > known {
@@ -191,24 +229,32 @@ impl State {
             return Err(max_connections);
         }
         shared.resident.fetch_add(1, Ordering::Relaxed);
-        let throttle = if comes_back || self.settles_at.is_some_and(|at| at > now.local) {
+        let is_open = |until: Option<Timestamp>| until.is_some_and(|at| at > now.local);
+        let has_moved = is_open(self.move_settles_at) && self.former_ring.owner(key) != Some(self.arguments.id);
+        let throttle = if has_moved {
+            Throttle::taken_over(limiter, Settling::starting(now.local, CALM_AFTER_MOVE, LONGEST_SETTLING))
+        } else if comes_back || is_open(self.respawn_settles_at) {
             Throttle::taken_over(limiter, Settling::starting(now.local, CALM, LONGEST_SETTLING))
         } else {
             Throttle::new(limiter)
         };
-        vacant.insert(Box::new(Resident { throttle, wakes_at: None }));
+        vacant.insert(Box::new(Resident { throttle, is_leaving: false, wakes_at: None }));
         Ok(())
     }
 
     fn settled(&mut self, answered_at: Timestamp, settled: Vec<Settled>) {
+        // All slots of one batch were as slow as the slowest of them.
+        let charged = settled.iter().filter(|settled| matches!(settled.verdict, Verdict::Charged { .. }));
+        if let Some(proposed_at) = charged.map(|settled| settled.proposed_at).min() {
+            self.slowest.observe(answered_at, answered_at.saturating_since(proposed_at));
+        }
         for Settled { key, verdict, proposed_at } in settled {
             match &verdict {
                 Verdict::Charged { stamp, .. } | Verdict::NotBefore { stamp, .. } | Verdict::Done { stamp } => {
                     self.ledger_clock.observe(*stamp, proposed_at, answered_at);
                 }
-                Verdict::Moved { epoch } => self.epoch = *epoch,
+                Verdict::Moved { epoch } => self.newest_epoch = self.newest_epoch.max(*epoch),
             }
-            self.slowest.observe(answered_at, answered_at.saturating_since(proposed_at));
             let now = self.now();
             self.with(now, &key, |throttle, sequence, effects| throttle.verdict(now, &verdict, sequence, effects));
         }
@@ -241,6 +287,15 @@ impl State {
     ) {
         let Some(resident) = self.connections.get_mut(key) else { return };
         action(&mut resident.throttle, &mut self.sequence, &mut self.effects);
+        if resident.is_leaving {
+            self.hand_over(key);
+            return;
+        }
+        if self.newest_epoch > self.ring.epoch() {
+            // Whatever is proposed by the old ring comes back. The new one is on its way, and looks at everybody who waits.
+            self.perform(key);
+            return;
+        }
         let slowest = self.slowest.get(now.local);
         let action = resident.throttle.poll(now, slowest, &mut self.sequence, &mut self.effects);
         if let Some(action) = action {
@@ -251,7 +306,7 @@ impl State {
     }
 
     fn propose(&self, now: Now, key: &ConnectionKey, action: Action) {
-        let proposal = Proposal { epoch: self.epoch, key: key.clone(), action };
+        let proposal = Proposal { epoch: self.ring.epoch(), key: key.clone(), action };
         self.arguments.shared.proposer.propose(proposal, now.local, &self.inbox);
     }
 
@@ -274,14 +329,7 @@ impl State {
     fn schedule(&mut self, now: Now, key: &ConnectionKey) {
         let Some(resident) = self.connections.get_mut(key) else { return };
         if resident.throttle.is_idle(now) {
-            if let Some(at) = resident.wakes_at {
-                self.wakes.remove(&(at, key.clone()));
-            }
-            self.connections.remove(key);
-            self.arguments.shared.resident.fetch_sub(1, Ordering::Relaxed);
-            if self.connections.len() < self.connections.capacity() / 4 {
-                self.connections.shrink_to(self.connections.len() * 2);
-            }
+            self.leave(key);
             return;
         }
         if resident.throttle.queue().is_empty() {
@@ -322,6 +370,7 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         self.arguments.shared.resident.fetch_sub(self.connections.len(), Ordering::Relaxed);
+        self.ring_watcher.abort();
         if let Some((_, timer)) = self.timer.take() {
             timer.abort();
         }

@@ -42,18 +42,21 @@ struct Parts {
 async fn start(mut config: NodeConfig) -> Parts {
     config.shards = std::num::NonZeroU16::MIN;
     let clock = Clock::start();
-    let consensus = Consensus::start(&config.storage, None, clock).await.unwrap();
+    let opened = consensus::open(&config.storage, None, clock).await.unwrap();
+    let consensus = Consensus::start(opened, Arc::new(consensus::transport::Alone), clock).await.unwrap();
+    consensus.found(std::collections::BTreeSet::from([consensus.node()])).await.unwrap();
     let incarnation = Incarnation { node: consensus.node(), run: std::num::NonZeroU64::MIN };
-    let (committer, commits) = consensus.committer();
+    let (submitter, commits) = consensus.submitter();
     let mut tasks = JoinSet::new();
     tasks.spawn(commits);
-    consensus::join(&committer, incarnation, config.shards).await.unwrap();
-    let (proposer, proposals) = Proposer::new(incarnation, committer);
+    let epoch = consensus::join(&submitter, incarnation, config.shards).await.unwrap();
     let ledger = consensus.ledger().clone();
+    let (proposer, proposals) = Proposer::new(incarnation, epoch, config.shards, submitter, ledger.clone());
     let (ring, max_in_flight) = (ledger.ring(), config.max_in_flight);
-    let owners = Owners::start(config, clock, proposer.clone(), ledger).await.unwrap();
+    let owners = Owners::start(consensus.node(), config, clock, proposer.clone(), ledger).await.unwrap();
     let stopped = watch::Sender::new(None);
-    let router = Router::new(owners.handle(), ring, proposer, stopped.subscribe(), clock, max_in_flight);
+    let router =
+        Router::new(owners.handle(), ring, crate::peers::Sessions::none(), proposer, stopped.subscribe(), clock, max_in_flight);
     let proposals: Pin<Box<dyn Future<Output = ProposerEnd> + Send>> = Box::pin(proposals);
     Parts { router: Arc::new(router), owners, consensus, clock, tasks, proposals: Some(proposals), _stopped: stopped }
 }

@@ -1,7 +1,7 @@
 //! What leaves this process, on the wire or to a disk.
 
+pub(crate) mod admin;
 pub(crate) mod codec;
-#[cfg(feature = "cli")]
+pub(crate) mod peer;
 pub(crate) mod throttle;
-#[cfg(feature = "cli")]
 pub mod v1;

@@ -130,7 +130,11 @@ pub(crate) fn key(field: &str, message: Option<v1::ConnectionKey>) -> Result<Con
     })
 }
 
-fn limits(field: &str, messages: &[v1::RateLimit]) -> Result<Limits, BadField> {
+/// Parses the limits of one connection.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(super) fn limits(field: &str, messages: &[v1::RateLimit]) -> Result<Limits, BadField> {
     // Counted before they are parsed: nobody makes work by sending thousands.
     if messages.is_empty() || messages.len() > crate::engine::rate::MAX_LIMITS {
         return Err(BadField::new(field, InvalidInput::LimitCount { count: messages.len() }));
@@ -175,7 +179,7 @@ fn wait(field: &str, message: prost_types::Duration) -> Result<Duration, BadFiel
     Ok(wait)
 }
 
-fn span(field: &str, message: prost_types::Duration) -> Result<Duration, BadField> {
+pub(crate) fn span(field: &str, message: prost_types::Duration) -> Result<Duration, BadField> {
     let prost_types::Duration { seconds, nanos } = message;
     let parts = (u64::try_from(seconds), u32::try_from(nanos));
     let (Ok(whole), Ok(rest @ 0..=999_999_999)) = parts else {
@@ -183,6 +187,26 @@ fn span(field: &str, message: prost_types::Duration) -> Result<Duration, BadFiel
         return Err(BadField::new(field, rule));
     };
     Ok(Duration::new(whole, rest))
+}
+
+/// Limits as they travel: what was left to its default stays so.
+pub(super) fn to_limits<'a>(limits: impl IntoIterator<Item = &'a RateLimit>) -> Vec<v1::RateLimit> {
+    limits.into_iter().map(to_limit).collect()
+}
+
+/// A limit as it travels.
+pub(super) fn to_limit(limit: &RateLimit) -> v1::RateLimit {
+    v1::RateLimit {
+        request_count: limit.request_count().get(),
+        window: Some(to_span(limit.window())),
+        dimension: match limit.dimension() {
+            Dimension::Units => v1::Dimension::Units,
+            Dimension::Tokens => v1::Dimension::Tokens,
+        }
+        .into(),
+        delivery_bound: limit.own_delivery_bound().map(to_span),
+        guard: limit.own_guard().map(to_span),
+    }
 }
 
 /// A span as it travels; the longest one that can for anything longer.

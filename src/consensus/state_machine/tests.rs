@@ -21,8 +21,9 @@ fn owner() -> Incarnation {
 /// A log that touches everything a ledger keeps: members, differing limits, charges, returns, pauses, answers.
 fn log() -> Vec<Entry<TypeConfig>> {
     let stamp = |index: u64| LedgerTime::from_nanos(index * 1_000_000);
-    let join = Command::Join { incarnation: owner(), shards: ShardCount::new(2).unwrap() };
-    let epoch = Epoch(LogIndex(1));
+    let join =
+        Command::Join { incarnation: owner(), shards: ShardCount::new(2).unwrap(), seen: crate::engine::grant::Epoch::default() };
+    let epoch = crate::engine::grant::Epoch(LogIndex(1));
     let mut log = vec![entry(1, EntryPayload::Normal(LedgerEntry { stamp: stamp(1), commands: vec![join] }))];
     for index in 2..400 {
         let key = ConnectionKey::new("test", &format!("connection {}", index * 7 % 61)).unwrap();

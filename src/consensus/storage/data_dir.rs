@@ -8,6 +8,7 @@
 //!
 //! Promises: a directory of unknown origin is never written to; an id never comes back with an empty log.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -29,13 +30,21 @@ const LOST_AND_FOUND: &str = "lost+found";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct ClusterId(pub u128);
 
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// Whose data a directory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     /// The node, 64 random bits drawn when the directory was first used.
     pub node: u64,
-    /// The cluster, drawn at the same moment.
+    /// The cluster that the node is of, or would found: drawn at the same moment.
     pub cluster: ClusterId,
+    /// Whether it is of that cluster for good.
+    pub is_bound: bool,
 }
 
 /// A data directory that this process has for itself until the value is dropped.
@@ -88,7 +97,7 @@ impl DataDir {
             (None, Some(expected)) => return Err(StorageError::NoIdentity { path, expected }),
             (None, None) => {
                 refuse_foreign(&path)?;
-                let identity = Identity { node: rand::random(), cluster: ClusterId(rand::random()) };
+                let identity = Identity { node: rand::random(), cluster: ClusterId(rand::random()), is_bound: false };
                 write_identity(&path, identity)?;
                 if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
                     small_file::sync_directory(parent)?;
@@ -104,9 +113,14 @@ impl DataDir {
         &self.path
     }
 
-    /// Whose data it holds.
+    /// Whose data it held when it was opened.
     pub(crate) const fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Replaces what is known of the node, durably.
+    pub(crate) fn write_identity(&self, identity: Identity) -> Result<(), StorageError> {
+        write_identity(&self.path, identity)
     }
 
     /// Closes when the directory is free for another.

@@ -1,0 +1,117 @@
+//! How a node and its cluster are, as an operator sees them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::consensus::Consensus;
+use crate::engine::grant::{NodeId, ShardId};
+use crate::engine::key::ConnectionKey;
+use crate::owner::OwnersHandle;
+use crate::peers::{PeerReport, Peers};
+
+/// How things stand, seen from one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The node that answers.
+    pub node: NodeId,
+    /// Its cluster: 32 hexadecimal digits.
+    pub cluster: String,
+    /// Raft's term.
+    pub term: u64,
+    /// The log index of the entry that made the ring.
+    pub epoch: u64,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// Whether this node takes itself for the leader.
+    pub is_leader: bool,
+    /// At a leader: how long ago a majority has answered. One that is cut off goes on taking itself for the leader, and this grows.
+    pub since_quorum: Option<Duration>,
+    /// Whose disks make a majority.
+    pub voters: BTreeSet<NodeId>,
+    /// Who owns connections by the ring.
+    pub members: BTreeSet<NodeId>,
+    /// The newest entry of its log.
+    pub last_log_index: u64,
+    /// The newest entry in its ledger.
+    pub applied_index: u64,
+    /// Connections whose windows aren't empty, in the whole cluster.
+    pub tracked: usize,
+    /// Connections that this node has in memory because it owns them.
+    pub connections: usize,
+    /// Who waits for them.
+    pub waiters: usize,
+    /// The other nodes, by the addresses where this one looks for them.
+    pub peers: Vec<PeerReport>,
+}
+
+/// A node by itself has nobody to refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the node has no peers: it is no part of a cluster")]
+pub struct NoPeers;
+
+/// What an operator sees of a node, and may do to it. Clone it freely.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    consensus: Arc<Consensus>,
+    peers: Option<Peers>,
+    owners: OwnersHandle,
+}
+
+impl Admin {
+    pub(crate) const fn new(consensus: Arc<Consensus>, peers: Option<Peers>, owners: OwnersHandle) -> Self {
+        Self { consensus, peers, owners }
+    }
+
+    pub(crate) const fn has_peers(&self) -> bool {
+        self.peers.is_some()
+    }
+
+    pub(crate) async fn waiters(&self) -> usize {
+        self.owners.report().await.waiters
+    }
+
+    /// How things stand.
+    pub async fn status(&self) -> Status {
+        let (standing, ledger) = (self.consensus.standing(), self.consensus.ledger());
+        let report = self.owners.report().await;
+        let ring = Arc::clone(&ledger.ring().borrow());
+        Status {
+            node: self.consensus.node(),
+            cluster: self.consensus.belonging().cluster().to_string(),
+            term: standing.term,
+            epoch: ring.epoch().0.0,
+            leader: standing.leader,
+            is_leader: standing.is_leader,
+            since_quorum: standing.since_quorum_ack,
+            voters: standing.voters,
+            members: ring.members().keys().copied().collect(),
+            last_log_index: standing.last_log_index.unwrap_or_default(),
+            applied_index: standing.applied_index.unwrap_or_default(),
+            tracked: ledger.tracked(),
+            connections: report.connections,
+            waiters: report.waiters,
+            peers: self.peers.as_ref().map(Peers::report).unwrap_or_default(),
+        }
+    }
+
+    /// The owning actor of a connection by the ring that this node has applied: its node, and the number of the actor there. `None` while nobody
+    /// owns anything.
+    #[must_use]
+    pub fn owner(&self, key: &ConnectionKey) -> Option<(NodeId, u16)> {
+        let owner = self.consensus.ledger().ring().borrow().owner(key);
+        owner.map(|ShardId { node, index }| (node, index))
+    }
+
+    /// Cuts this node off from these others, and from no others: it neither speaks nor listens to them. For tests of what happens then.
+    ///
+    /// # Errors
+    /// [`NoPeers`].
+    pub fn refuse_peers(&self, nodes: impl IntoIterator<Item = NodeId>) -> Result<(), NoPeers> {
+        self.peers.as_ref().ok_or(NoPeers)?.refuse(nodes);
+        Ok(())
+    }
+}

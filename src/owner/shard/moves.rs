@@ -1,0 +1,67 @@
+//! What a shard does when the ring moves: goes on with what it still owns, and sends on whoever waits for what is another's.
+//!
+//! Promises: no waiter is sent on while a slot may be under way to it; a proposal that came by an old ring is made again by the new one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{CALM_AFTER_MOVE, State};
+use crate::engine::key::ConnectionKey;
+use crate::engine::throttle::Now;
+
+impl State {
+    /// Whether this shard owns the connection by the newest ring that its node has applied. Who asks may have seen it before this shard was told.
+    pub(super) fn owns(&mut self, now: Now, key: &ConnectionKey) -> bool {
+        if self.connections.get(key).is_some_and(|resident| !resident.is_leaving) {
+            return true;
+        }
+        self.take_ring(now);
+        self.ring.owner(key) == Some(self.arguments.id)
+    }
+
+    /// Goes on by the newest ring: what is another's now goes to them, and what was refused by the old one is asked for again.
+    pub(super) fn take_ring(&mut self, now: Now) {
+        let newest = Arc::clone(&self.arguments.shared.ledger.ring().borrow());
+        if newest.epoch() <= self.ring.epoch() {
+            return;
+        }
+        self.former_ring = std::mem::replace(&mut self.ring, newest);
+        self.newest_epoch = self.newest_epoch.max(self.ring.epoch());
+        self.move_settles_at = Some(now.local + CALM_AFTER_MOVE);
+        let mut keys = Vec::with_capacity(self.connections.len());
+        #[expect(clippy::iter_over_hash_type, reason = "connections don't depend on each other")]
+        for (key, resident) in &mut self.connections {
+            resident.is_leaving = self.ring.owner(key) != Some(self.arguments.id);
+            // One without a wake was looked at while the ring was on its way.
+            if resident.is_leaving || !resident.throttle.queue().is_empty() || resident.wakes_at.is_none() {
+                keys.push(key.clone());
+            }
+        }
+        for key in keys {
+            self.with(now, &key, |_, _, _| ());
+        }
+    }
+
+    /// Sends the waiters of a connection on to its new owner, once no slot is under way to them.
+    pub(super) fn hand_over(&mut self, key: &ConnectionKey) {
+        if let Some(resident) = self.connections.get_mut(key)
+            && !resident.throttle.is_asking()
+        {
+            resident.throttle.hand_over(&mut self.effects);
+            self.leave(key);
+        }
+        self.perform(key);
+    }
+
+    /// Takes a connection out of memory.
+    pub(super) fn leave(&mut self, key: &ConnectionKey) {
+        let Some(resident) = self.connections.remove(key) else { return };
+        if let Some(at) = resident.wakes_at {
+            self.wakes.remove(&(at, key.clone()));
+        }
+        self.arguments.shared.resident.fetch_sub(1, Ordering::Relaxed);
+        if self.connections.len() < self.connections.capacity() / 4 {
+            self.connections.shrink_to(self.connections.len() * 2);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! One address: who is there, whether it is alive, and the session with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+
+use super::session::Session;
+use super::{Peers, Speaker};
+use crate::clock;
+use crate::engine::grant::NodeId;
+use crate::engine::time::Timestamp;
+use crate::wire::peer;
+use crate::wire::v1;
+use crate::wire::v1::peer_service_client::PeerServiceClient;
+
+/// How often an address is greeted.
+const GREET_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a greeting is waited for.
+const GREETED_WITHIN: Duration = Duration::from_millis(300);
+
+/// How long a connection may take to be made.
+const CONNECTS_WITHIN: Duration = Duration::from_millis(300);
+
+/// How long the other node may take to begin a session.
+const BEGINS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How soon a session is begun again that was lost.
+const SESSION_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// HTTP/2's own sign of life, for a connection that was cut one way.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// The largest message, either way: one entry of the log with all that may be gathered for it.
+pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many frames may be on their way into a stream.
+const FRAMES_UNDER_WAY: usize = 16;
+
+/// Who has answered, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) node: NodeId,
+    pub(super) run: u64,
+    pub(super) is_bound: bool,
+    /// The nodes without a cluster that it sees.
+    pub(super) unbound: Vec<NodeId>,
+    pub(super) at: Timestamp,
+}
+
+/// One address.
+#[derive(Debug)]
+pub(super) struct Link {
+    address: String,
+    /// `None` for an address that can't be one: the trouble says so.
+    channel: Option<Channel>,
+    heard: Mutex<Option<Heard>>,
+    trouble: Mutex<Option<String>>,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl Link {
+    pub(super) fn new(address: &str) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).map(|endpoint| {
+            let endpoint = endpoint.connect_timeout(CONNECTS_WITHIN).tcp_nodelay(true);
+            let endpoint = endpoint.http2_keep_alive_interval(KEEPALIVE_EVERY).keep_alive_timeout(KEEPALIVE_EVERY);
+            endpoint.keep_alive_while_idle(true).connect_lazy()
+        });
+        let (channel, trouble) = match endpoint {
+            Ok(channel) => (Some(channel), None),
+            Err(error) => (None, Some(format!("{address} is no address: {error}"))),
+        };
+        Self {
+            address: address.to_owned(),
+            channel,
+            heard: Mutex::default(),
+            trouble: Mutex::new(trouble),
+            session: Mutex::default(),
+        }
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(super) fn heard(&self) -> Option<Heard> {
+        self.heard.lock().clone()
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    pub(super) fn session(&self) -> Option<Arc<Session>> {
+        self.session.lock().clone()
+    }
+
+    pub(super) fn end_session(&self) {
+        if let Some(session) = self.session.lock().take() {
+            session.end();
+        }
+    }
+
+    pub(super) fn client(&self) -> PeerServiceClient<Channel> {
+        #[expect(clippy::expect_used, reason = "who calls has heard of somebody, and nobody answers where nobody can be called")]
+        let channel = self.channel.clone().expect("an address that has answered is one");
+        let client = PeerServiceClient::new(channel);
+        client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}
+
+/// Greets an address and keeps a session with who is there.
+pub(super) fn spawn(peers: &Peers, index: usize, tasks: &mut JoinSet<()>) {
+    let Some(link) = peers.shared.links.get(index).filter(|link| link.channel.is_some()) else { return };
+    tracing::debug!(address = %link.address, "looking for a peer");
+    let (greeting, routing) = (peers.clone(), peers.clone());
+    tasks.spawn(async move { greet(&greeting, index).await });
+    tasks.spawn(async move { route(&routing, index).await });
+}
+
+async fn greet(peers: &Peers, index: usize) {
+    let Some(link) = peers.shared.links.get(index) else { return };
+    loop {
+        let unbound = peers.unbound().into_iter().map(NodeId::get).collect();
+        let request = v1::GreetRequest { sender: Some(peers.sender_to(0)), unbound };
+        let greeted = clock::timeout(GREETED_WITHIN, link.client().greet(request)).await;
+        let trouble = match greeted {
+            Ok(Ok(response)) => {
+                let v1::GreetResponse { sender, unbound } = response.into_inner();
+                match peers.check(sender.as_ref()) {
+                    Ok(Speaker { node, run, is_bound, .. }) => {
+                        let at = peers.shared.clock.now();
+                        let unbound = unbound.into_iter().map(NodeId::new).collect();
+                        let heard = Heard { node, run, is_bound, unbound, at };
+                        let former = link.heard.lock().replace(heard);
+                        if former.is_none_or(|former| former.node != node) {
+                            tracing::info!(address = %link.address, %node, "a node is there");
+                        }
+                        if node == peers.node() {
+                            // This node's own address, from a list that all nodes share.
+                            return;
+                        }
+                        None
+                    }
+                    Err(status) => Some(status.message().to_owned()),
+                }
+            }
+            Ok(Err(status)) => Some(status.message().to_owned()),
+            Err(timed_out) => Some(timed_out.to_string()),
+        };
+        let is_news = {
+            let mut current = link.trouble.lock();
+            let is_news = trouble.is_some() && *current != trouble;
+            current.clone_from(&trouble);
+            is_news
+        };
+        if let Some(trouble) = trouble.filter(|_| is_news) {
+            tracing::warn!(address = %link.address, %trouble, "a peer does not answer as one");
+        }
+        clock::sleep(GREET_EVERY).await;
+    }
+}
+
+/// Keeps one session with whoever is at this address.
+async fn route(peers: &Peers, index: usize) {
+    let Some(link) = peers.shared.links.get(index) else { return };
+    loop {
+        let heard = link.heard();
+        if heard.as_ref().is_some_and(|heard| heard.node == peers.node()) {
+            return;
+        }
+        let both_bound = peers.shared.belonging.is_bound() && heard.as_ref().is_some_and(|heard| heard.is_bound);
+        // One node may be in the list twice, by two names.
+        let is_new = |heard: &Heard| peers.session_with(heard.node).is_none();
+        if let Some(heard) = heard.filter(|heard| both_bound && !peers.is_refused(heard.node) && is_new(heard)) {
+            let session = Arc::new(Session::new(heard.node, peers.shared.clock));
+            if let Err(status) = hold(peers, link, &session).await {
+                tracing::debug!(node = %heard.node, %status, "a session was lost");
+            }
+            session.end();
+            link.end_session();
+            peers.shared.sessions_changed.send_replace(());
+        }
+        clock::sleep(SESSION_AGAIN_AFTER).await;
+    }
+}
+
+/// Holds a session until either side, or the way between, ends it.
+async fn hold(peers: &Peers, link: &Link, session: &Arc<Session>) -> Result<(), tonic::Status> {
+    let node = session.node();
+    let (frames, outbound) = mpsc::channel(FRAMES_UNDER_WAY);
+    let frame = |messages| v1::RouterFrame {
+        sender: Some(peers.sender(node)),
+        stamp_nanos: peer::stamp(session.clock().now()),
+        messages,
+    };
+    // The first frame says who we are.
+    drop(frames.send(frame(Vec::new())).await);
+    let begun = clock::timeout(BEGINS_WITHIN, link.client().route(ReceiverStream::new(outbound))).await;
+    let mut answers = begun.map_err(|late| tonic::Status::deadline_exceeded(late.to_string()))??.into_inner();
+    link.session.lock().replace(Arc::clone(session));
+    peers.shared.sessions_changed.send_replace(());
+    let sending = async {
+        loop {
+            let messages = session.next_messages().await;
+            if frames.send(frame(messages)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let receiving = async {
+        while let Some(frame) = answers.message().await? {
+            peers.check_member(frame.sender.as_ref())?;
+            for v1::OwnerMessage { number, message } in frame.messages {
+                if let Some(message) = message {
+                    session.answered(number, message);
+                }
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        () = sending => Ok(()),
+        ended = receiving => ended,
+        () = session.ended() => Ok(()),
+    }
+}

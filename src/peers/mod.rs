@@ -1,0 +1,307 @@
+//! The other nodes of the cluster: who they are, how they are, and the way to them.
+//!
+//! ```text
+//! link ──► Greet, all the time: who is at this address, and is it alive?
+//!      ──► Call: Raft's messages, commands for the leader                    (consensus::transport)
+//!      ──► Route: acquires for connections that the other node owns          session ◄──► serving
+//! server ◄── the same from the others
+//! formation: from nodes without a cluster to one      watch: from silence to a mark-down
+//! ```
+//!
+//! Promises: every message names its sender, and is refused unless it is of this cluster, for this node, and in this protocol.
+//! Must not: decide who owns what, or who is served.
+
+mod formation;
+mod link;
+mod listener;
+mod local;
+mod server;
+mod serving;
+mod session;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch as latest;
+use tokio::task::JoinSet;
+use tonic::Status;
+
+pub(crate) use self::formation::form;
+use self::link::{Heard, Link};
+pub use self::listener::BindError;
+pub(crate) use self::listener::{bind, serve};
+pub(crate) use self::local::Local;
+pub(crate) use self::server::{Server, Services};
+pub(crate) use self::session::Session;
+pub(crate) use self::watch::mark_silent_members_down;
+use crate::clock::{self, Clock};
+use crate::consensus::transport::{Call, Called, Transport, Unreachable};
+use crate::consensus::{Belonging, ClusterId};
+use crate::engine::grant::{Incarnation, NodeId};
+use crate::engine::ring::Ring;
+use crate::wire::v1;
+
+/// The version of the protocol between nodes.
+const PROTOCOL: u32 = 1;
+
+/// How long ago a node may have answered and still counts as there.
+const THERE_WITHIN: Duration = Duration::from_secs(1);
+
+/// What all parts know.
+#[derive(Debug)]
+struct Shared {
+    own: Incarnation,
+    belonging: Arc<Belonging>,
+    clock: Clock,
+    links: Vec<Link>,
+    /// Whom an operator has cut off, to see what happens.
+    refused: Mutex<BTreeSet<NodeId>>,
+    /// Told of every change of a session.
+    sessions_changed: latest::Sender<()>,
+}
+
+/// The other nodes, as this one knows them.
+#[derive(Debug, Clone)]
+pub(crate) struct Peers {
+    shared: Arc<Shared>,
+}
+
+/// The sessions with the other nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Sessions {
+    /// `None` for a node without peers.
+    peers: Option<Peers>,
+}
+
+/// Another node, as this one has heard of it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerReport {
+    /// The address where it is looked for.
+    pub address: String,
+    /// Who has answered there last.
+    pub node: Option<NodeId>,
+    /// How long ago.
+    pub silent_for: Option<Duration>,
+    /// Why it does not answer.
+    pub trouble: Option<String>,
+}
+
+impl Peers {
+    /// The nodes at these addresses; this one may be among them.
+    pub(crate) fn new(own: Incarnation, belonging: Arc<Belonging>, clock: Clock, addresses: &[String]) -> Self {
+        let links = addresses.iter().map(|address| Link::new(address)).collect();
+        let (refused, sessions_changed) = (Mutex::default(), latest::Sender::new(()));
+        Self { shared: Arc::new(Shared { own, belonging, clock, links, refused, sessions_changed }) }
+    }
+
+    /// Greets all addresses, and keeps sessions with who answers, until the tasks are aborted.
+    pub(crate) fn look_for_others(&self, tasks: &mut JoinSet<()>) {
+        for index in 0..self.shared.links.len() {
+            link::spawn(self, index, tasks);
+        }
+    }
+
+    /// This node.
+    pub(crate) fn node(&self) -> NodeId {
+        self.shared.own.node
+    }
+
+    /// What every message to `to` begins with.
+    fn sender(&self, to: NodeId) -> v1::Sender {
+        self.sender_to(to.get())
+    }
+
+    fn sender_to(&self, to: u64) -> v1::Sender {
+        let Shared { own, belonging, .. } = &*self.shared;
+        v1::Sender {
+            protocol: PROTOCOL,
+            cluster: belonging.cluster().0.to_be_bytes().to_vec(),
+            is_bound: belonging.is_bound(),
+            node: own.node.get(),
+            run: own.run.get(),
+            to,
+        }
+    }
+
+    /// Who has sent a message, if it may speak to this node at all.
+    ///
+    /// # Errors
+    /// A status that names what is wrong with it.
+    fn check(&self, sender: Option<&v1::Sender>) -> Result<Speaker, Status> {
+        let sender = sender.ok_or_else(|| Status::invalid_argument("sender: is not set: it is required"))?;
+        if sender.protocol != PROTOCOL {
+            let found = sender.protocol;
+            let rule = format!("the sender speaks version {found} of the nodes' protocol; this node speaks version {PROTOCOL}");
+            return Err(Status::failed_precondition(rule));
+        }
+        let cluster = <[u8; 16]>::try_from(sender.cluster.as_slice()).map_err(|_| {
+            Status::invalid_argument(format!("sender.cluster: has {} bytes: a cluster id takes 16", sender.cluster.len()))
+        })?;
+        let cluster = ClusterId(u128::from_be_bytes(cluster));
+        let (node, own) = (NodeId::new(sender.node), self.shared.own);
+        if node == own.node && sender.run != own.run.get() {
+            tracing::error!(%node, "another process uses this node's id: its data directory was copied");
+            return Err(Status::failed_precondition(format!("node {node} is this one: another process uses its id")));
+        }
+        if sender.to != 0 && sender.to != own.node.get() {
+            let (meant, found) = (NodeId::new(sender.to), own.node);
+            return Err(Status::failed_precondition(format!("node {meant} is meant; this is node {found}")));
+        }
+        let own_cluster = self.shared.belonging.cluster();
+        if sender.is_bound && self.shared.belonging.is_bound() && cluster != own_cluster {
+            let rule = format!("node {node} belongs to cluster {cluster}, this node to cluster {own_cluster}");
+            return Err(Status::failed_precondition(rule));
+        }
+        if self.is_refused(node) {
+            return Err(Status::unavailable(format!("node {node} is refused here, by fault injection")));
+        }
+        Ok(Speaker { node, run: sender.run, cluster, is_bound: sender.is_bound })
+    }
+
+    /// The same for a message that only members of this node's own cluster may send.
+    ///
+    /// # Errors
+    /// A status that names what is wrong with it.
+    fn check_member(&self, sender: Option<&v1::Sender>) -> Result<Speaker, Status> {
+        let speaker = self.check(sender)?;
+        if !(speaker.is_bound && self.shared.belonging.is_bound()) {
+            return Err(Status::failed_precondition(format!("node {} and this one are not of one cluster yet", speaker.node)));
+        }
+        Ok(speaker)
+    }
+
+    fn is_refused(&self, node: NodeId) -> bool {
+        self.shared.refused.lock().contains(&node)
+    }
+
+    /// From now on neither speaks to these nodes nor listens to them, to no others.
+    pub(crate) fn refuse(&self, nodes: impl IntoIterator<Item = NodeId>) {
+        *self.shared.refused.lock() = nodes.into_iter().collect();
+        for link in &self.shared.links {
+            if link.heard().is_some_and(|heard| self.is_refused(heard.node)) {
+                link.end_session();
+            }
+        }
+    }
+
+    /// Those without a cluster that are there, this node among them.
+    fn unbound(&self) -> BTreeSet<NodeId> {
+        let mut unbound: BTreeSet<NodeId> = self.there().filter(|heard| !heard.is_bound).map(|heard| heard.node).collect();
+        if !self.shared.belonging.is_bound() {
+            unbound.insert(self.node());
+        }
+        unbound
+    }
+
+    /// What was heard lately, of others.
+    fn there(&self) -> impl Iterator<Item = Heard> + '_ {
+        let now = self.shared.clock.now();
+        let heard = self.shared.links.iter().filter_map(Link::heard);
+        heard.filter(move |heard| heard.node != self.node() && now.saturating_since(heard.at) < THERE_WITHIN)
+    }
+
+    /// How long a node has not been heard of; `None` for one that never was.
+    fn silent_for(&self, node: NodeId) -> Option<Duration> {
+        let now = self.shared.clock.now();
+        let heard = self.shared.links.iter().filter_map(Link::heard).filter(|heard| heard.node == node);
+        heard.map(|heard| now.saturating_since(heard.at)).min()
+    }
+
+    fn link_to(&self, node: NodeId) -> Option<&Link> {
+        self.shared.links.iter().find(|link| link.heard().is_some_and(|heard| heard.node == node))
+    }
+
+    fn session_with(&self, node: NodeId) -> Option<Arc<Session>> {
+        self.shared.links.iter().find_map(|link| link.session().filter(|session| session.node() == node))
+    }
+
+    /// All addresses but this node's own.
+    pub(crate) fn report(&self) -> Vec<PeerReport> {
+        let now = self.shared.clock.now();
+        let others = self.shared.links.iter().filter(|link| link.heard().is_none_or(|heard| heard.node != self.node()));
+        let report = |link: &Link| PeerReport {
+            address: link.address().to_owned(),
+            node: link.heard().map(|heard| heard.node),
+            silent_for: link.heard().map(|heard| now.saturating_since(heard.at)),
+            trouble: link.trouble(),
+        };
+        others.map(report).collect()
+    }
+}
+
+/// Who speaks, as far as it was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Speaker {
+    node: NodeId,
+    run: u64,
+    cluster: ClusterId,
+    is_bound: bool,
+}
+
+impl Transport for Peers {
+    fn call(&self, to: NodeId, call: Call, body: Vec<u8>, within: Duration) -> Called<'_> {
+        let unreachable = move |reason: String| Unreachable { node: to, reason };
+        Box::pin(async move {
+            let link = self.link_to(to).ok_or_else(|| unreachable("no address is known for it".to_owned()))?;
+            if self.is_refused(to) {
+                return Err(unreachable("it is refused, by fault injection".to_owned()));
+            }
+            let kind = match call {
+                Call::Raft => v1::CallKind::Raft,
+                Call::Commit => v1::CallKind::Commit,
+            };
+            let request = v1::CallRequest { sender: Some(self.sender(to)), kind: kind.into(), body };
+            match clock::timeout(within, link.client().call(request)).await {
+                Ok(Ok(response)) => Ok(response.into_inner().body),
+                Ok(Err(status)) => Err(unreachable(status.message().to_owned())),
+                Err(timed_out) => Err(unreachable(timed_out.to_string())),
+            }
+        })
+    }
+}
+
+impl Sessions {
+    /// Of a node that has nobody to talk to.
+    pub(crate) const fn none() -> Self {
+        Self { peers: None }
+    }
+
+    /// Of a node with peers.
+    pub(crate) const fn of(peers: Peers) -> Self {
+        Self { peers: Some(peers) }
+    }
+
+    /// Ends the sessions with nodes that have left the ring: whatever they still say was said by an owner that is none any more. Runs until it is
+    /// dropped.
+    pub(crate) async fn end_with_departures(self, mut rings: latest::Receiver<Arc<Ring>>) {
+        let Some(peers) = self.peers else { return };
+        let mut former = Arc::clone(&rings.borrow_and_update());
+        while rings.changed().await.is_ok() {
+            let ring = Arc::clone(&rings.borrow_and_update());
+            for link in &peers.shared.links {
+                let has_left = |node| former.has(node) && !ring.has(node);
+                if link.session().is_some_and(|session| has_left(session.node())) {
+                    link.end_session();
+                }
+            }
+            former = ring;
+        }
+    }
+
+    /// The session with this node, as soon as there is one. Cancel-safe.
+    pub(crate) async fn to(&self, node: NodeId) -> Arc<Session> {
+        let Some(peers) = &self.peers else { return std::future::pending().await };
+        let mut changed = peers.shared.sessions_changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if let Some(session) = peers.session_with(node) {
+                return session;
+            }
+            // Its sender is held by the peers.
+            drop(changed.changed().await);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What other nodes ask of this one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::local::Local;
+use super::serving::Serving;
+use super::{Peers, Speaker};
+use crate::clock;
+use crate::consensus::submitter::Submitter;
+use crate::consensus::{BelongingError, Consensus};
+use crate::engine::grant::NodeId;
+use crate::wire::v1;
+use crate::wire::v1::peer_service_server::PeerService;
+
+/// How many frames may be on their way to a router that is slow to read.
+const FRAMES_UNDER_WAY: usize = 16;
+
+/// How long a session waits for the one before it to end.
+const FORMER_ENDS_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a node serves its peers with. Its parts come one after the other while it starts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Services {
+    /// From the moment when its log is open.
+    pub consensus: Option<(Arc<Consensus>, Submitter)>,
+    /// From the moment when its owners run.
+    pub local: Option<Local>,
+}
+
+/// The service of one node.
+#[derive(Debug)]
+pub(crate) struct Server {
+    peers: Peers,
+    services: watch::Receiver<Services>,
+    /// By router: dropping the other end ends its session.
+    sessions: Arc<Mutex<HashMap<NodeId, watch::Sender<()>>>>,
+}
+
+impl Server {
+    /// A service with these parts.
+    pub(crate) fn new(peers: Peers, services: watch::Receiver<Services>) -> Self {
+        Self { peers, services, sessions: Arc::default() }
+    }
+
+    fn consensus(&self) -> Result<(Arc<Consensus>, Submitter), Status> {
+        self.services.borrow().consensus.clone().ok_or_else(|| Status::unavailable("the node is starting"))
+    }
+
+    /// A node that is of no cluster yet is called in by the first message of one.
+    async fn bind(&self, speaker: Speaker) -> Result<(), Status> {
+        if !speaker.is_bound {
+            return Err(Status::failed_precondition(format!("node {} is of no cluster yet", speaker.node)));
+        }
+        let belonging = Arc::clone(&self.peers.shared.belonging);
+        if belonging.is_bound() {
+            // It may have been called in since this message was checked, by another cluster.
+            let own = belonging.cluster();
+            let other = || Status::failed_precondition(format!("this node belongs to cluster {own}, not to {}", speaker.cluster));
+            return if own == speaker.cluster { Ok(()) } else { Err(other()) };
+        }
+        let bound = tokio::task::spawn_blocking(move || belonging.bind(speaker.cluster)).await;
+        bound.map_err(|error| Status::internal(error.to_string()))?.map_err(|error| match error {
+            BelongingError::OtherCluster { .. } => Status::failed_precondition(error.to_string()),
+            BelongingError::Storage(_) | BelongingError::Stopped => Status::unavailable(error.to_string()),
+        })?;
+        tracing::info!(cluster = %speaker.cluster, by = %speaker.node, "called into a cluster");
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl PeerService for Server {
+    async fn greet(&self, request: Request<v1::GreetRequest>) -> Result<Response<v1::GreetResponse>, Status> {
+        let request = request.into_inner();
+        // A greeting from this node itself finds out its own address.
+        let speaker = self.peers.check(request.sender.as_ref())?;
+        let unbound = self.peers.unbound().into_iter().map(NodeId::get).collect();
+        Ok(Response::new(v1::GreetResponse { sender: Some(self.peers.sender(speaker.node)), unbound }))
+    }
+
+    async fn call(&self, request: Request<v1::CallRequest>) -> Result<Response<v1::CallResponse>, Status> {
+        let request = request.into_inner();
+        let (consensus, submitter) = self.consensus()?;
+        let body = match request.kind() {
+            v1::CallKind::Raft => {
+                let speaker = self.peers.check(request.sender.as_ref())?;
+                self.bind(speaker).await?;
+                consensus.answer(&request.body).await
+            }
+            v1::CallKind::Commit => {
+                self.peers.check_member(request.sender.as_ref())?;
+                submitter.answer(&request.body).await
+            }
+            v1::CallKind::Unspecified => return Err(Status::invalid_argument("kind: is not set: it is required")),
+        };
+        let body = body.map_err(|error| Status::invalid_argument(format!("body: {error}")))?;
+        Ok(Response::new(v1::CallResponse { body }))
+    }
+
+    type RouteStream = ReceiverStream<Result<v1::OwnerFrame, Status>>;
+
+    async fn route(&self, request: Request<Streaming<v1::RouterFrame>>) -> Result<Response<Self::RouteStream>, Status> {
+        let mut frames = request.into_inner();
+        let first = frames.message().await?.ok_or_else(|| Status::invalid_argument("a session begins with a frame"))?;
+        let router = self.peers.check_member(first.sender.as_ref())?.node;
+        let local = self.services.borrow().local.clone().ok_or_else(|| Status::unavailable("the node is starting"))?;
+        let (answers, outbound) = mpsc::channel(FRAMES_UNDER_WAY);
+        let (ended, end) = watch::channel(());
+        let former = self.sessions.lock().insert(router, ended.clone());
+        let sessions = Arc::clone(&self.sessions);
+        tokio::spawn(async move {
+            if let Some(former) = former {
+                // Its waiters leave before those of this one come, who may be the same.
+                former.send_replace(());
+                if let Err(error) = clock::timeout(FORMER_ENDS_WITHIN, former.closed()).await {
+                    // Its router hears of the end of this one, and begins another.
+                    tracing::warn!(%router, %error, "a session's former one did not end");
+                    return;
+                }
+            }
+            let mut end = end;
+            {
+                let (mut serving, outcomes) = Serving::new(&local, router);
+                tokio::select! {
+                    () = serving.run(frames, outcomes, answers) => {}
+                    _ = end.changed() => {}
+                }
+            }
+            drop(end);
+            let mut sessions = sessions.lock();
+            if sessions.get(&router).is_some_and(|current| current.same_channel(&ended)) {
+                sessions.remove(&router);
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outbound)))
+    }
+}

@@ -1,0 +1,310 @@
+//! The owner's end of a session: the acquires of another node's workers.
+//!
+//! Promises: what a session has open is bounded; when it ends, whoever waits leaves the queue, and what was granted stays used, for it may have
+//! reached a platform. A message that comes twice, or never should have come, changes nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorRef;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use super::local::Local;
+use crate::clock::{self};
+use crate::engine::grant::{Epoch, NodeId};
+use crate::engine::throttle::{Acquire, Patience, Refusal};
+use crate::engine::time::Timestamp;
+use crate::owner::{Admission, Caller, Message, Outcome, Reply, Slot, Ticket};
+use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedRefusal};
+use crate::wire::v1;
+use crate::wire::v1::owner_message::Message as OwnerSays;
+use crate::wire::v1::router_message::Message as RouterSays;
+
+/// How long an acquire waits for a ring that its router has seen already.
+const RING_ARRIVES_WITHIN: Duration = Duration::from_secs(1);
+
+/// The most answers in one frame.
+const MAX_ANSWERS_PER_FRAME: usize = 1024;
+
+/// An acquire of the session.
+#[derive(Debug)]
+enum Open {
+    /// In the queue of this actor.
+    Waiting { acquire: RoutedAcquire, shard: ActorRef<Message>, ticket: Ticket, caller: Caller },
+    /// A pause that is being committed.
+    Pausing,
+    /// Its slot is at the router.
+    Granted { acquire: RoutedAcquire, slot: Slot, ticket: Ticket },
+}
+
+/// One session, seen from the owner.
+pub(super) struct Serving<'a> {
+    local: &'a Local,
+    router: NodeId,
+    admission: Admission,
+    open: HashMap<u64, Open>,
+    /// Where the owners answer; as many may be under way as are open.
+    replies: mpsc::UnboundedSender<(u64, Option<Outcome>)>,
+    /// The newest one of the router's clock.
+    stamp_nanos: u64,
+    /// How far this node's clock is ahead of the router's, and the shortest way between them: by this one shift, all that come from this router
+    /// keep the order in which they began to wait.
+    clock_shift: Option<i128>,
+    frame: Vec<v1::OwnerMessage>,
+}
+
+impl<'a> Serving<'a> {
+    /// A session, and where its owners' answers arrive.
+    pub(super) fn new(local: &'a Local, router: NodeId) -> (Self, mpsc::UnboundedReceiver<(u64, Option<Outcome>)>) {
+        let (replies, outcomes) = mpsc::unbounded_channel();
+        let admission = Admission::new(local.max_in_flight);
+        (
+            Self {
+                local,
+                router,
+                admission,
+                open: HashMap::new(),
+                replies,
+                stamp_nanos: 0,
+                clock_shift: None,
+                frame: Vec::new(),
+            },
+            outcomes,
+        )
+    }
+
+    /// Serves until the router ends the session, or is gone.
+    pub(super) async fn run(
+        &mut self,
+        mut frames: Streaming<v1::RouterFrame>,
+        mut outcomes: mpsc::UnboundedReceiver<(u64, Option<Outcome>)>,
+        answers: mpsc::Sender<Result<v1::OwnerFrame, Status>>,
+    ) {
+        loop {
+            tokio::select! {
+                frame = frames.message() => match frame {
+                    Ok(Some(frame)) => {
+                        if let Err(status) = self.local.peers.check_member(frame.sender.as_ref()) {
+                            drop(answers.send(Err(status)).await);
+                            return;
+                        }
+                        self.observe(frame.stamp_nanos);
+                        for message in frame.messages {
+                            self.hear(message).await;
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(status) => {
+                        tracing::debug!(router = %self.router, %status, "a session was lost");
+                        return;
+                    }
+                },
+                Some((number, outcome)) = outcomes.recv() => self.answered(number, outcome),
+            }
+            while self.frame.len() < MAX_ANSWERS_PER_FRAME
+                && let Ok((number, outcome)) = outcomes.try_recv()
+            {
+                self.answered(number, outcome);
+            }
+            if !self.frame.is_empty() {
+                let frame = v1::OwnerFrame {
+                    sender: Some(self.local.peers.sender(self.router)),
+                    messages: std::mem::take(&mut self.frame),
+                };
+                if answers.send(Ok(frame)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn observe(&mut self, stamp_nanos: u64) {
+        self.stamp_nanos = self.stamp_nanos.max(stamp_nanos);
+        // Not while somebody waits: a better guess would let those who come next overtake them.
+        if self.open.is_empty() || self.clock_shift.is_none() {
+            let shift = i128::from(self.local.clock.now().as_nanos()) - i128::from(stamp_nanos);
+            self.clock_shift = Some(self.clock_shift.map_or(shift, |known| known.min(shift)));
+        }
+    }
+
+    /// How long somebody has waited who began at this moment of the router's clock.
+    fn waited_since(&self, began_at: Timestamp, now: Timestamp) -> Duration {
+        let shifted = i128::from(began_at.as_nanos()) + self.clock_shift.unwrap_or_default();
+        let began_at = u64::try_from(shifted.max(0)).unwrap_or(u64::MAX);
+        now.saturating_since(Timestamp::from_nanos(began_at))
+    }
+
+    async fn hear(&mut self, message: v1::RouterMessage) {
+        let v1::RouterMessage { number, message } = message;
+        match (message, self.open.remove(&number)) {
+            (Some(RouterSays::Acquire(acquire)), None) => self.acquire(number, acquire).await,
+            (Some(RouterSays::Pause(pause)), None) => self.pause(number, pause),
+            (Some(RouterSays::Cancel(_)), Some(open)) => self.leave(open),
+            (Some(RouterSays::TooLate(_)), Some(Open::Granted { acquire, slot, ticket })) => {
+                self.requeue(number, acquire, slot, ticket);
+            }
+            (Some(RouterSays::GiveBack(_)), Some(Open::Granted { slot, .. })) => slot.give_back(),
+            (Some(RouterSays::Done(_)), Some(Open::Granted { .. })) => {}
+            // Said twice, or about something that is over.
+            (_, Some(open)) => drop(self.open.insert(number, open)),
+            (_, None) => {}
+        }
+    }
+
+    async fn acquire(&mut self, number: u64, acquire: v1::RoutedAcquire) {
+        let acquire = match peer::acquire(acquire) {
+            Ok(acquire) => acquire,
+            Err(error) => {
+                // A router of this version sends none such: its node is out of order, and waits for ever would hide that.
+                tracing::error!(router = %self.router, %error, "an acquire does not parse");
+                return self.refuse(number, &RoutedRefusal::Refusal(Refusal::RequestIdReused));
+            }
+        };
+        let ticket = match self.admission.admit() {
+            Ok(ticket) => ticket,
+            Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
+        };
+        self.await_ring(acquire.epoch).await;
+        let Some(shard) = self.local.shard_of(&acquire.key) else {
+            return self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
+        };
+        let (reply, caller) = Reply::session(number, self.replies.clone());
+        let now = self.local.clock.now();
+        drop(shard.cast(Message::Acquire(acquire.key.clone(), self.to_acquire(&acquire, reply, now), now)));
+        self.open.insert(number, Open::Waiting { acquire, shard, ticket, caller });
+    }
+
+    fn requeue(&mut self, number: u64, acquire: RoutedAcquire, slot: Slot, ticket: Ticket) {
+        let Some(shard) = self.local.shard_of(&acquire.key) else {
+            slot.give_back();
+            return self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
+        };
+        let (reply, caller) = Reply::session(number, self.replies.clone());
+        let now = self.local.clock.now();
+        let mut again = self.to_acquire(&acquire, reply, now);
+        again.waited = now.saturating_since(slot.grant().arrived_at);
+        drop(shard.cast(Message::Requeue(acquire.key.clone(), *slot.grant(), again)));
+        slot.forget();
+        self.open.insert(number, Open::Waiting { acquire, shard, ticket, caller });
+    }
+
+    fn pause(&mut self, number: u64, pause: v1::RoutedPause) {
+        let ticket = match self.admission.admit() {
+            Ok(ticket) => Arc::new(ticket),
+            Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
+        };
+        let local = self.local.clone();
+        let (reply, _) = Reply::session(number, self.replies.clone());
+        self.open.insert(number, Open::Pausing);
+        // It stands when its caller is gone.
+        tokio::spawn(async move { reply.answer(local.pause(pause, ticket).await) });
+    }
+
+    /// What the actor is asked. It counts how long they wait from `now` on, to the nanosecond: callers may have begun that close together.
+    fn to_acquire(&self, acquire: &RoutedAcquire, reply: Reply, now: Timestamp) -> Acquire<Reply> {
+        Acquire {
+            request: acquire.id,
+            retryable: acquire.retryable,
+            niceness: acquire.niceness,
+            cost: acquire.cost,
+            limits: acquire.limits.clone(),
+            waited: acquire.began_at.map(|at| self.waited_since(at, now)).unwrap_or_default(),
+            patience: match acquire.patience {
+                PatienceLeft::Endless => Patience::Endless,
+                PatienceLeft::Deadline(left) => Patience::Deadline(now + left),
+                PatienceLeft::MaxWait(left) => Patience::MaxWait(now + left),
+                PatienceLeft::Never => Patience::Never,
+            },
+            reply,
+        }
+    }
+
+    fn answered(&mut self, number: u64, outcome: Option<Outcome>) {
+        let Some(open) = self.open.remove(&number) else {
+            // Cancelled: an offer that nobody takes goes back by itself.
+            return;
+        };
+        let (acquire, ticket) = match open {
+            Open::Waiting { acquire, ticket, .. } => (acquire, ticket),
+            Open::Pausing => return self.paused(number, outcome.as_ref()),
+            // A slot is answered once.
+            granted @ Open::Granted { .. } => {
+                self.open.insert(number, granted);
+                return;
+            }
+        };
+        match outcome {
+            Some(Outcome::Granted(offer)) => {
+                let Some(slot) = offer.take() else { return };
+                let granted = peer::from_grant(slot.grant(), self.stamp_nanos, self.local.clock.now());
+                self.open.insert(number, Open::Granted { acquire, slot, ticket });
+                self.say(number, granted);
+            }
+            Some(Outcome::Refused(Refusal::Moved) | Outcome::MovedBy(_) | Outcome::Paused) | None => {
+                // Of a shard that crashed, too: its successor is asked the same way.
+                self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
+            }
+            Some(Outcome::Refused(refusal)) => self.refuse(number, &RoutedRefusal::Refusal(refusal)),
+            Some(Outcome::TooManyConnections { max_connections }) => {
+                self.refuse(number, &RoutedRefusal::TooManyConnections(max_connections));
+            }
+            Some(Outcome::TooManyInFlight { max_in_flight }) => {
+                self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight))
+            }
+        }
+    }
+
+    fn paused(&mut self, number: u64, outcome: Option<&Outcome>) {
+        match outcome {
+            Some(Outcome::Paused) => self.say(number, OwnerSays::Paused(v1::RoutedEnd {})),
+            Some(Outcome::Refused(refusal)) => self.refuse(number, &RoutedRefusal::Refusal(refusal.clone())),
+            Some(Outcome::MovedBy(epoch)) => self.refuse(number, &RoutedRefusal::Moved(*epoch)),
+            _ => self.refuse(number, &RoutedRefusal::Moved(self.local.epoch())),
+        }
+    }
+
+    fn refuse(&mut self, number: u64, refusal: &RoutedRefusal) {
+        self.say(number, peer::from_refusal(refusal));
+    }
+
+    fn say(&mut self, number: u64, message: OwnerSays) {
+        self.frame.push(v1::OwnerMessage { number, message: Some(message) });
+    }
+
+    /// Takes an acquire out of the queue, or its slot back: who cancels has started nothing.
+    fn leave(&self, open: Open) {
+        match open {
+            Open::Waiting { acquire, shard, ticket, caller } => {
+                // First: by that the owner tells this waiter from a retry that took its place.
+                drop(caller);
+                drop(shard.cast(Message::Cancel(acquire.key, acquire.id, ticket)));
+            }
+            Open::Granted { slot, .. } => slot.give_back(),
+            // It is as good as committed.
+            Open::Pausing => {}
+        }
+    }
+
+    /// Waits until this node has applied the ring that the router has seen.
+    async fn await_ring(&self, epoch: Epoch) {
+        let mut rings = self.local.rings.clone();
+        let applied = rings.wait_for(|ring| ring.epoch() >= epoch);
+        if clock::timeout(RING_ARRIVES_WITHIN, applied).await.is_err() {
+            tracing::debug!(router = %self.router, epoch = epoch.0.0, "a ring that a router has seen did not arrive in time");
+        }
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        #[expect(clippy::iter_over_hash_type, reason = "they leave together: no order is a better one")]
+        for (_, open) in self.open.drain() {
+            if let Open::Waiting { acquire, shard, ticket, caller } = open {
+                drop(caller);
+                drop(shard.cast(Message::Cancel(acquire.key, acquire.id, ticket)));
+            }
+        }
+    }
+}
