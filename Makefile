@@ -18,6 +18,43 @@ demo: toolchain ## Run the demo against a platform that counts (DEMO_FLAGS="--se
 	@cargo build $(CARGO_FLAGS) --bin turnstile
 	@target/debug/turnstile demo $(DEMO_FLAGS)
 
+.PHONY: cluster
+cluster: toolchain ## Start a cluster of processes on this machine (NODES=3)
+	@cargo build $(CARGO_FLAGS) --bin turnstile
+	@deploy/cluster.sh start "$(or $(NODES),3)"
+
+.PHONY: status
+status: ## Show how the nodes of the cluster are
+	@deploy/cluster.sh status
+
+.PHONY: kill
+kill: ## Kill a node of the cluster without a warning (NODE=2)
+	@deploy/cluster.sh kill "$(NODE)"
+
+.PHONY: restart
+restart: ## Start a node again that was killed (NODE=2)
+	@deploy/cluster.sh restart "$(NODE)"
+
+.PHONY: pause
+pause: ## Stop a node where it is, as a suspended machine would (NODE=2)
+	@deploy/cluster.sh pause "$(NODE)"
+
+.PHONY: resume
+resume: ## Let a paused node go on (NODE=2)
+	@deploy/cluster.sh resume "$(NODE)"
+
+.PHONY: partition
+partition: ## Cut nodes off from the others, both ways (NODES="1 2")
+	@deploy/cluster.sh partition $(NODES)
+
+.PHONY: heal
+heal: ## End the partition
+	@deploy/cluster.sh heal
+
+.PHONY: stop
+stop: ## End the cluster
+	@deploy/cluster.sh stop
+
 .PHONY: test
 test: toolchain ## Run all tests
 	cargo test $(CARGO_FLAGS)

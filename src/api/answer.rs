@@ -10,7 +10,7 @@ use crate::wire::v1;
 #[derive(Debug)]
 pub(super) enum Answer {
     /// A slot.
-    Granted(Permit),
+    Granted(Box<Permit>),
     /// None, and when there may be one.
     Throttled(Duration),
 }
@@ -45,7 +45,7 @@ pub(super) async fn answer(throttler: Throttler, parsed: ParsedAcquire, mode: Mo
         Mode::Try => request.acquire_now().await,
     };
     match permit {
-        Ok(permit) => Ok(Answer::Granted(permit)),
+        Ok(permit) => Ok(Answer::Granted(Box::new(permit))),
         Err(AcquireError::NotNow { retry_after }) => Ok(Answer::Throttled(retry_after)),
         Err(error) => Err(error),
     }

@@ -8,11 +8,14 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::MAX_MESSAGE_BYTES;
+use super::admin::AdminApi;
 use super::throttle::ThrottleApi;
+use crate::wire::v1::admin_service_server::AdminServiceServer;
 use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
 
-/// Whose health can be asked for: the server's as a whole, and that of its service. They are one.
-const NAMES: [&str; 2] = ["", <ThrottleServiceServer<ThrottleApi> as NamedService>::NAME];
+/// Whose health can be asked for: the server's as a whole, and that of its services. They are one.
+const NAMES: [&str; 3] =
+    ["", <ThrottleServiceServer<ThrottleApi> as NamedService>::NAME, <AdminServiceServer<AdminApi> as NamedService>::NAME];
 
 /// What the health service says.
 #[derive(Debug)]

@@ -8,11 +8,13 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let node = turnstile::Node::start(turnstile::NodeConfig::in_memory()).await?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:7878").await?;
-//! turnstile::api::serve(node.throttler(), listener, async { drop(node.stopped().await) }).await;
+//! let served = turnstile::api::Served::new(node.throttler(), node.admin());
+//! turnstile::api::serve(served, listener, async { drop(node.stopped().await) }).await;
 //! # Ok(())
 //! # }
 //! ```
 
+mod admin;
 mod answer;
 mod connection;
 mod health;
@@ -33,11 +35,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tonic::service::Routes;
 
+use self::admin::AdminApi;
+pub use self::admin::FaultInjection;
 use self::health::Health;
 use self::throttle::ThrottleApi;
+use crate::admin::Admin;
 use crate::client::Throttler;
 use crate::clock;
 pub use crate::wire::v1;
+use crate::wire::v1::admin_service_server::AdminServiceServer;
 use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
 
 /// How long calls have to end when the server stops; waiting ones are told to at once.
@@ -67,18 +73,43 @@ impl Default for Bounds {
     }
 }
 
-/// Serves `throttler` on `listener` until `shutdown` completes, within the default [`Bounds`]. Then waiting calls are told UNAVAILABLE; it returns
+/// What of a node a server serves.
+#[derive(Debug, Clone)]
+pub struct Served {
+    throttler: Throttler,
+    admin: Admin,
+    fault_injection: FaultInjection,
+}
+
+impl Served {
+    /// Both of one node, without fault injection.
+    #[must_use]
+    pub fn new(throttler: Throttler, admin: Admin) -> Self {
+        Self { throttler, admin, fault_injection: FaultInjection::default() }
+    }
+
+    /// The same, with fault injection or without it.
+    #[must_use]
+    pub const fn with_fault_injection(mut self, fault_injection: FaultInjection) -> Self {
+        self.fault_injection = fault_injection;
+        self
+    }
+}
+
+/// Serves a node on `listener` until `shutdown` completes, within the default [`Bounds`]. Then waiting calls are told UNAVAILABLE; it returns
 /// when all have ended, at the latest after 5 s.
-pub async fn serve(throttler: Throttler, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    serve_within(Bounds::default(), throttler, listener, shutdown).await;
+pub async fn serve(served: Served, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    serve_within(Bounds::default(), served, listener, shutdown).await;
 }
 
 /// The same as [`serve`], within these bounds.
-pub async fn serve_within(bounds: Bounds, throttler: Throttler, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let Served { throttler, admin, fault_injection } = served;
     let (drain, draining) = watch::channel(false);
     let (health, health_service) = Health::serving().await;
     let service = ThrottleServiceServer::new(ThrottleApi::new(throttler.clone(), draining.clone(), bounds));
     let services = Routes::new(service.max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(AdminServiceServer::new(AdminApi::new(admin, fault_injection)).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(health_service)
         .add_service(reflection::service())
         .prepare();

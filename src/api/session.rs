@@ -36,7 +36,7 @@ enum Open {
     /// In the queue.
     Waiting { mode: Mode, leave: AbortHandle },
     /// Granted, until the client says that it is over.
-    Held(Permit),
+    Held(Box<Permit>),
 }
 
 /// One session, from its first message to its last answer.
@@ -171,7 +171,7 @@ impl Session {
     /// Ends a request that is held, in the way of its client's choice.
     fn end(&mut self, id: RequestId, end: impl FnOnce(Permit)) -> Result<Option<Said>, Status> {
         match self.open.remove(&id) {
-            Some(Open::Held(permit)) => end(permit),
+            Some(Open::Held(permit)) => end(*permit),
             Some(waiting @ Open::Waiting { .. }) => {
                 self.open.insert(id, waiting);
                 return Err(status::unknown_request("this request has not been granted: cancel it"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::admin::NoPeers;
 use crate::client::AcquireError;
 use crate::engine::invalid::InvalidInput;
 use crate::wire::throttle::BadField;
@@ -78,6 +79,24 @@ pub(super) fn unknown_request(what: &str) -> Status {
 /// The session has an open request of this id.
 pub(super) fn request_id_in_use() -> Status {
     plain(Code::AlreadyExists, "REQUEST_ID_IN_USE", "a request with this id is open in this session".to_owned())
+}
+
+/// Nobody owns connections: the node's cluster has lost all members that it knew.
+pub(super) fn no_owner() -> Status {
+    later("NO_OWNER", "no node of the cluster owns connections now".to_owned())
+}
+
+/// The node was started without fault injection.
+pub(super) fn no_fault_injection() -> Status {
+    let message = "fault injection is not enabled at this node (enable_fault_injection)";
+    plain(Code::Unimplemented, "FAULT_INJECTION_DISABLED", message.to_owned())
+}
+
+/// The node stands alone.
+pub(super) fn no_peers(error: &NoPeers) -> Status {
+    let message = error.to_string();
+    let details = reason("NO_PEERS").add_precondition_failure_violation("PEERS", "nodes", &message).clone();
+    Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 fn later(why: &str, message: String) -> Status {

@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings.
 
+mod address;
 mod config_command;
 mod connections;
 mod demo;
 mod node;
+mod operate;
 mod platform;
 mod settings;
 mod shutdown;
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use config_command::ConfigError;
+use operate::OperateError;
 
 /// The exit code of wrong flags, as clap has it, and of wrong settings.
 const WRONG_USE: u8 = 2;
@@ -32,11 +35,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run one node that stands alone, until SIGTERM or Ctrl-C
+    /// Run one node, alone or in a cluster, until SIGTERM or Ctrl-C
     Node(node::NodeArgs),
     /// Look at the settings of `turnstile node` without starting it
     #[command(subcommand)]
     Config(config_command::ConfigCommand),
+    /// Show how the nodes of a cluster are; exit code 1 when one can't be reached or nobody leads
+    Status(operate::StatusArgs),
+    /// Show which node owns a connection
+    Owner(operate::OwnerArgs),
+    /// Fault injection, for tests: cut nodes off from others (they run with --enable-fault-injection)
+    RefusePeers(operate::RefusePeersArgs),
     /// Saturate emulated platforms through `throttle` for a while and judge every promise
     Demo(demo::DemoArgs),
     /// Emulate rate-limited platforms over HTTP, for the demo and tests
@@ -57,6 +66,8 @@ enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Operate(#[from] OperateError),
+    #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Platform(#[from] platform::PlatformError),
@@ -74,7 +85,8 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             eprintln!("turnstile: {}", with_causes(&error));
-            ExitCode::FAILURE
+            let is_wrong_use = matches!(error, CliError::Operate(OperateError::WrongVariable { .. }));
+            if is_wrong_use { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -85,6 +97,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Node(args) => runtime()?.block_on(node::run(args))?,
         Command::Config(command) => config_command::run(command)?,
+        Command::Status(args) => return Ok(runtime()?.block_on(operate::status(args))?),
+        Command::Owner(args) => runtime()?.block_on(operate::owner(args))?,
+        Command::RefusePeers(args) => runtime()?.block_on(operate::refuse_peers(args))?,
         Command::Demo(args) => return Ok(runtime()?.block_on(demo::run(args))?),
         Command::Platform(args) => runtime()?.block_on(platform::run(args))?,
     }

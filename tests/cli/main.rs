@@ -1,4 +1,4 @@
-//! `turnstile node` and `turnstile config` from outside: the real binary, its output and its exit codes.
+//! `turnstile node`, `turnstile config` and the commands that ask nodes, from outside: the real binary, its output and its exit codes.
 
 #![allow(
     clippy::expect_used,
@@ -8,8 +8,10 @@
     reason = "a test stops where it finds what it did not expect"
 )]
 
+mod cluster_settings;
 mod help;
 mod node;
+mod operate;
 mod precedence;
 mod problems;
 mod serving;

@@ -43,6 +43,8 @@ fn the_table_names_the_source_of_each_setting() {
     assert_eq!(row("shards"), "shards 3 environment TURNSTILE_SHARDS");
     assert_eq!(row("log"), "log warn flag --log");
     assert_eq!(row("expected_node"), "expected_node - default");
+    assert_eq!(row("peers"), "peers - default");
+    assert_eq!(row("enable_fault_injection"), "enable_fault_injection false default");
     assert_eq!(said.code, Some(0));
 }
 

@@ -11,6 +11,7 @@
     reason = "a test reads the clock and stops where it finds what it did not expect"
 )]
 
+mod admin;
 mod bad_input;
 mod ends;
 mod port;

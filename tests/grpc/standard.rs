@@ -15,6 +15,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::support::{Server, connect, eventually, soon};
 
 const SERVICE: &str = "turnstile.v1.ThrottleService";
+const ADMIN: &str = "turnstile.v1.AdminService";
 
 fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
@@ -24,12 +25,12 @@ fn of(service: &str) -> HealthCheckRequest {
 async fn a_server_is_healthy_as_long_as_its_node_serves() {
     let server = Server::start().await;
     let mut health = HealthClient::new(connect(server.address).await);
-    for service in ["", SERVICE] {
+    for service in ["", SERVICE, ADMIN] {
         assert_eq!(soon(health.check(of(service))).await.unwrap().into_inner().status(), ServingStatus::Serving);
     }
     assert_eq!(soon(health.check(of("another"))).await.unwrap_err().code(), Code::NotFound);
     soon(server.node.shutdown()).await;
-    for service in ["", SERVICE] {
+    for service in ["", SERVICE, ADMIN] {
         eventually("it says so", || {
             let mut health = health.clone();
             async move { health.check(of(service)).await.unwrap().into_inner().status() == ServingStatus::NotServing }
@@ -64,7 +65,7 @@ async fn reflection_lists_every_service_and_describes_ours_with_its_comments() {
     let MessageResponse::ListServicesResponse(listed) = listed else { panic!("a list: {listed:?}") };
     let mut names: Vec<_> = listed.service.into_iter().map(|service| service.name).collect();
     names.sort_unstable();
-    assert_eq!(names, ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", SERVICE]);
+    assert_eq!(names, ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", ADMIN, SERVICE]);
 
     let described = reflected(&server, MessageRequest::FileContainingSymbol(SERVICE.to_owned())).await;
     let MessageResponse::FileDescriptorResponse(described) = described else { panic!("a file: {described:?}") };

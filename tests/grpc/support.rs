@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use turnstile::api::v1::session_request::Message;
 use turnstile::api::v1::session_response::Message as Said;
 use turnstile::api::v1::throttle_service_client::ThrottleServiceClient;
-use turnstile::api::{self, Bounds, v1};
+use turnstile::api::{self, Bounds, FaultInjection, Served, v1};
 use turnstile::{Node, NodeConfig, Throttler};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -36,12 +36,17 @@ impl Server {
     }
 
     pub(crate) async fn within(bounds: Bounds) -> Self {
+        Self::with(bounds, FaultInjection::Disabled).await
+    }
+
+    pub(crate) async fn with(bounds: Bounds, fault_injection: FaultInjection) -> Self {
         let node = Node::start(NodeConfig::in_memory()).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let throttler = node.throttler();
-        let serving = tokio::spawn(api::serve_within(bounds, throttler.clone(), listener, async { drop(stopped.await) }));
+        let served = Served::new(throttler.clone(), node.admin()).with_fault_injection(fault_injection);
+        let serving = tokio::spawn(api::serve_within(bounds, served, listener, async { drop(stopped.await) }));
         Self { node, throttler, address, stop, serving }
     }
 

@@ -1,4 +1,4 @@
-//! `turnstile node`: one node that stands alone and serves callers in other processes.
+//! `turnstile node`: one node, alone or in a cluster, that serves callers in other processes.
 //!
 //! ```text
 //! settings ──► bind ──► open the log ──► {"node": …, "listening": …} ──► serve
@@ -21,6 +21,7 @@ use tracing_subscriber::util::TryInitError;
 
 use super::settings::{self, Problem, SettingsArgs};
 use super::shutdown;
+use crate::api;
 use crate::node::{Node, StartError};
 use surface::{ListenError, Surface};
 
@@ -102,13 +103,18 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), NodeError> {
         // Leaving a start in the middle is what a crash would do, which the log survives; nothing was granted yet.
         () = signals.asked_to_end() => return Ok(()),
     };
-    let ended = serve(&node, surface, signals).await;
+    let ended = serve(&node, surface, settings.fault_injection, signals).await;
     node.shutdown().await;
     ended
 }
 
 /// Serves the node until the process is told to end, or the node stops by itself; returns when no call is left.
-async fn serve(node: &Node, surface: Surface, mut signals: shutdown::Signals) -> Result<(), NodeError> {
+async fn serve(
+    node: &Node,
+    surface: Surface,
+    fault_injection: api::FaultInjection,
+    mut signals: shutdown::Signals,
+) -> Result<(), NodeError> {
     announce(&Ready { node: node.id().to_string(), listening: surface.address() })?;
     let mut reason = None;
     let shutdown = async {
@@ -119,7 +125,8 @@ async fn serve(node: &Node, surface: Surface, mut signals: shutdown::Signals) ->
         }
         tracing::info!(node = %node.id(), "ending");
     };
-    surface.serve(node.throttler(), shutdown).await;
+    let served = api::Served::new(node.throttler(), node.admin()).with_fault_injection(fault_injection);
+    surface.serve(served, shutdown).await;
     reason.map_or(Ok(()), |reason| Err(NodeError::Stopped { reason }))
 }
 

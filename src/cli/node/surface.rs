@@ -7,7 +7,6 @@ use tokio::net::TcpListener;
 
 use crate::api;
 use crate::cli::settings::Place;
-use crate::client::Throttler;
 
 /// Why an address can't be served on.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +49,7 @@ impl Surface {
     }
 
     /// Serves until `shutdown`; then calls are told, and have 5 s to end.
-    pub(super) async fn serve(self, throttler: Throttler, shutdown: impl Future<Output = ()>) {
-        api::serve(throttler, self.listener, shutdown).await;
+    pub(super) async fn serve(self, served: api::Served, shutdown: impl Future<Output = ()>) {
+        api::serve(served, self.listener, shutdown).await;
     }
 }

@@ -28,6 +28,18 @@ pub(crate) struct SettingsArgs {
     /// The node that the directory must belong to, 16 hexadecimal digits, so that a lost volume is noticed [default: any]
     #[arg(long, value_name = "NODE")]
     expected_node: Option<String>,
+    /// The IP address and port where the other nodes of its cluster reach it; keep it to them: there is no authentication [no default: this with --peers]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    peer_listen: Option<String>,
+    /// Where the nodes of its cluster are, separated by commas; its own --peer-listen may be among them [default: none, the node stands alone]
+    #[arg(long, value_name = "HOST:PORT,…")]
+    peers: Option<String>,
+    /// How many nodes without a log must see each other before they found a cluster: more than half of all [default: all of them]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
+    expect: Option<String>,
+    /// Let `turnstile refuse-peers` cut this node off from others, for tests; not for production [default: false]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    enable_fault_injection: Option<String>,
     /// How many actors share the connections [default: one per core, at most 8: more only cost memory]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     shards: Option<String>,
@@ -63,6 +75,10 @@ impl SettingsArgs {
             Key::Data => &self.data,
             Key::Memory => &self.memory,
             Key::ExpectedNode => &self.expected_node,
+            Key::PeerListen => &self.peer_listen,
+            Key::Peers => &self.peers,
+            Key::Expect => &self.expect,
+            Key::EnableFaultInjection => &self.enable_fault_injection,
             Key::Shards => &self.shards,
             Key::MaxWaitersPerConnection => &self.max_waiters_per_connection,
             Key::MaxConnections => &self.max_connections,

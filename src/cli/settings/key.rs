@@ -19,6 +19,14 @@ pub(crate) enum Key {
     Memory,
     /// The node that the directory must belong to.
     ExpectedNode,
+    /// The address and port where the node's peers reach it.
+    PeerListen,
+    /// Where the nodes of the cluster are.
+    Peers,
+    /// How many nodes found the cluster.
+    Expect,
+    /// Whether an operator may cut the node off from others.
+    EnableFaultInjection,
     /// How many owning actors share the connections.
     Shards,
     /// The most acquires that wait for one connection.
@@ -38,7 +46,7 @@ pub(crate) enum Key {
 /// What a setting's value looks like in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A string.
+    /// A string, or a list of strings.
     Text,
     /// An integer.
     Number,
@@ -48,11 +56,15 @@ pub(super) enum Kind {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Listen,
         Self::Data,
         Self::Memory,
         Self::ExpectedNode,
+        Self::PeerListen,
+        Self::Peers,
+        Self::Expect,
+        Self::EnableFaultInjection,
         Self::Shards,
         Self::MaxWaitersPerConnection,
         Self::MaxConnections,
@@ -69,6 +81,10 @@ impl Key {
             Self::Data => "data",
             Self::Memory => "memory",
             Self::ExpectedNode => "expected_node",
+            Self::PeerListen => "peer_listen",
+            Self::Peers => "peers",
+            Self::Expect => "expect",
+            Self::EnableFaultInjection => "enable_fault_injection",
             Self::Shards => "shards",
             Self::MaxWaitersPerConnection => "max_waiters_per_connection",
             Self::MaxConnections => "max_connections",
@@ -91,9 +107,13 @@ impl Key {
 
     pub(super) const fn kind(self) -> Kind {
         match self {
-            Self::Listen | Self::Data | Self::ExpectedNode | Self::Log | Self::LogFormat => Kind::Text,
-            Self::Shards | Self::MaxWaitersPerConnection | Self::MaxConnections | Self::MaxInFlight => Kind::Number,
-            Self::Memory | Self::StrictLimits => Kind::Switch,
+            Self::Listen | Self::Data | Self::ExpectedNode | Self::PeerListen | Self::Peers | Self::Log | Self::LogFormat => {
+                Kind::Text
+            }
+            Self::Expect | Self::Shards | Self::MaxWaitersPerConnection | Self::MaxConnections | Self::MaxInFlight => {
+                Kind::Number
+            }
+            Self::Memory | Self::EnableFaultInjection | Self::StrictLimits => Kind::Switch,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Promises: [`Settings`] is valid, or every problem is told at once, each with its source, its value and the rule.
 //! Must not: open, bind or start anything but the file of settings.
 
+mod cluster;
 mod flags;
 mod key;
 mod problem;
@@ -22,6 +23,7 @@ use figment::Figment;
 use figment::value::Value;
 use tracing_subscriber::filter::Targets;
 
+use crate::api::FaultInjection;
 use crate::config::{NodeConfig, Storage};
 use rule::Rule;
 use source::Layer;
@@ -48,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) listen_from: Place,
     /// The node; where its log is kept has no default, everything else has that of [`NodeConfig`].
     pub(crate) node: NodeConfig,
+    /// Whether an operator may cut the node off from its peers, for tests; not by default.
+    pub(crate) fault_injection: FaultInjection,
     /// What to log; everything from level info on by default, which at rest is a few lines an hour.
     pub(crate) log: Targets,
     /// How to log it.
@@ -91,8 +95,13 @@ pub(crate) fn load(flags: &SettingsArgs, environment: &BTreeMap<OsString, OsStri
     let mut reader = Reader { merged, problems };
     let settings = reader.settings();
     let (data, memory) = (reader.place(Key::Data), reader.place(Key::Memory));
-    let stated = Key::ALL.into_iter().map(|key| reader.stated(key)).collect();
+    let mut stated: Vec<Stated> = Key::ALL.into_iter().map(|key| reader.stated(key)).collect();
     let settings = settings.filter(|_| reader.problems.is_empty()).ok_or(reader.problems);
+    let cluster = settings.as_ref().ok().and_then(|settings| settings.node.cluster.as_ref());
+    if let (Some(cluster), Some(row)) = (cluster, stated.iter_mut().find(|row| row.place.key == Key::Expect)) {
+        // Its default depends on other settings.
+        row.value = Some(cluster.expect.get().into());
+    }
     Loaded { stated: overrule(stated, settings.as_ref().ok(), &data, &memory), settings }
 }
 
@@ -124,6 +133,8 @@ impl Reader {
         let listen = self.read(Key::Listen, &rule::ADDRESS);
         let storage = self.storage();
         let expected_node = self.read(Key::ExpectedNode, &rule::NODE);
+        let cluster = self.cluster();
+        let fault_injection = self.read(Key::EnableFaultInjection, &rule::SWITCH);
         let shards = self.read(Key::Shards, &rule::SHARDS);
         let max_waiters = self.read(Key::MaxWaitersPerConnection, &rule::COUNT);
         let max_connections = self.read(Key::MaxConnections, &rule::COUNT);
@@ -141,8 +152,10 @@ impl Reader {
                 max_waiters_per_connection: max_waiters?.get(),
                 max_connections: max_connections?.get(),
                 max_in_flight: max_in_flight?.get(),
+                cluster: cluster?,
                 strict_limits: strict_limits?,
             },
+            fault_injection: if fault_injection? { FaultInjection::Enabled } else { FaultInjection::Disabled },
             log: log?,
             log_format: log_format?,
         })

@@ -1,6 +1,7 @@
 //! What can be wrong with the settings.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::key::{Key, Place};
@@ -74,6 +75,78 @@ pub(crate) enum Problem {
         /// Where memory was said.
         memory: Place,
     },
+    /// Something in the list that is no address.
+    #[error("{place} has {entry:?}; each must be a host and a port from 1, such as 10.0.0.1:7978, node-1:7978 or [::1]:7978")]
+    Peer {
+        /// Where the list was said.
+        place: Place,
+        /// What it has.
+        entry: String,
+    },
+    /// An address that is in the list several times.
+    #[error("{place} has {entry:?} {count} times; each node is named once")]
+    PeerTwice {
+        /// Where the list was said.
+        place: Place,
+        /// What it has.
+        entry: String,
+        /// How often.
+        count: usize,
+    },
+    /// Peers that couldn't reach this node.
+    #[error("{peers} is given, but not where they reach this node; give {} ADDRESS:PORT", Key::PeerListen.flag())]
+    NoPeerListen {
+        /// Where the list was said.
+        peers: Place,
+    },
+    /// A setting of a cluster that nobody else is in.
+    #[error("{place} is given, but no peers; give {} HOST:PORT,…, or leave it out for a node by itself", Key::Peers.flag())]
+    NoPeers {
+        /// Which setting.
+        place: Place,
+    },
+    /// More nodes than there are.
+    #[error("{place} is {expect}, larger than the list: {peers} comes to {nodes}{}", counted(*nodes, *listed))]
+    ExpectTooLarge {
+        /// Where the number was said.
+        place: Place,
+        /// The number.
+        expect: usize,
+        /// Where the list was said.
+        peers: Place,
+        /// How many nodes there are at most.
+        nodes: usize,
+        /// How many the list has.
+        listed: usize,
+    },
+    /// So few that two clusters could come of them.
+    #[error(
+        "{place} is {expect}; it must be more than half of {nodes} nodes, or two clusters could come of them: {least} to {nodes}"
+    )]
+    ExpectTooSmall {
+        /// Where the number was said.
+        place: Place,
+        /// The number.
+        expect: usize,
+        /// How many nodes there are.
+        nodes: usize,
+        /// What would do.
+        least: usize,
+    },
+    /// Nobody knows how many nodes there are.
+    #[error(
+        "nothing says how many nodes found the cluster, and {peer_listen} ({address}) does not tell whether {peers} has this node; give {} COUNT: \
+         the number of all nodes is safe",
+        Key::Expect.flag()
+    )]
+    ExpectUnknown {
+        /// Where the node's own address was said.
+        peer_listen: Place,
+        /// The address.
+        address: SocketAddr,
+        /// Where the list was said.
+        peers: Place,
+    },
     /// No place for the log.
     #[error("nothing says where the log is kept; give --data DIRECTORY, or --memory if limits may be forgotten with the process")]
     NoStorage,
@@ -84,6 +157,11 @@ impl Problem {
     pub(super) const fn hides_settings(&self) -> bool {
         matches!(self, Self::Unreadable { .. } | Self::NotToml { .. })
     }
+}
+
+/// How a number of nodes comes of a list.
+fn counted(nodes: usize, listed: usize) -> &'static str {
+    if nodes == listed { "" } else { ", this node counted" }
 }
 
 fn hint(suggestion: Option<impl AsRef<str>>) -> String {

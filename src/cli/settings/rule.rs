@@ -26,14 +26,27 @@ pub(super) const DIRECTORY: Rule<PathBuf> = Rule {
 
 pub(super) const SWITCH: Rule<bool> = Rule { words: "true or false", read: Value::to_bool };
 
-/// All 16 digits, as the node prints them: an id that lost a digit on its way is not another id.
+/// One that others can be told: no free port, which they would have to guess.
+pub(super) const PEER_ADDRESS: Rule<SocketAddr> = Rule {
+    words: "an IP address and a port from 1, such as 10.0.0.1:7978 or [::1]:7978",
+    read: |value| value.as_str()?.parse().ok().filter(|address: &SocketAddr| address.port() != 0),
+};
+
+/// The entries as they were said, in a list or separated by commas; each is judged by itself.
+pub(super) const ADDRESSES: Rule<Vec<String>> = Rule {
+    words: "at least one host with its port, such as [\"10.0.0.1:7978\", \"10.0.0.2:7978\"], or in one string, separated by commas",
+    read: |value| {
+        let entries: Vec<String> = match value.as_str() {
+            Some(text) => text.split(',').map(|entry| entry.trim().to_owned()).collect(),
+            None => value.as_array()?.iter().map(|entry| Some(entry.as_str()?.trim().to_owned())).collect::<Option<_>>()?,
+        };
+        Some(entries).filter(|entries| entries.iter().any(|entry| !entry.is_empty()))
+    },
+};
+
 pub(super) const NODE: Rule<NodeId> = Rule {
     words: "the 16 hexadecimal digits of a node's id, in a file within quotes",
-    read: |value| {
-        let digits = value.as_str()?;
-        let is_id = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        is_id.then(|| u64::from_str_radix(digits, 16).map(NodeId::new).ok())?
-    },
+    read: |value| NodeId::from_digits(value.as_str()?),
 };
 
 pub(super) const SHARDS: Rule<NonZeroU16> =

@@ -12,9 +12,10 @@ use figment::{Metadata, Profile, Provider, Source};
 
 use super::key::{Key, Kind, Origin, PREFIX};
 use super::problem::Problem;
+use crate::cli::address::NODES_VARIABLE;
 use crate::config::NodeConfig;
 
-/// The variable that names the file; the only one of ours that is not a setting.
+/// The variable that names the file. Like [`NODES_VARIABLE`] it is no setting.
 pub(super) const FILE_VARIABLE: &str = "TURNSTILE_CONFIG";
 /// How alike two names are, from 0 to 1, when one may be a misspelling of the other.
 const ALIKE: f64 = 0.75;
@@ -61,6 +62,7 @@ impl Layer {
             // This machine only: whoever reaches the port may use the node.
             (Key::Listen, Value::from("127.0.0.1:7878")),
             (Key::Memory, Value::from(false)),
+            (Key::EnableFaultInjection, Value::from(false)),
             (Key::Shards, Value::from(node.shards.get())),
             (Key::MaxWaitersPerConnection, Value::from(node.max_waiters_per_connection)),
             (Key::MaxConnections, Value::from(node.max_connections)),
@@ -107,7 +109,7 @@ impl Layer {
         let mut values = Dict::new();
         for (name, value) in environment {
             let name = name.to_string_lossy();
-            if !name.starts_with(PREFIX) || name == FILE_VARIABLE {
+            if !name.starts_with(PREFIX) || [FILE_VARIABLE, NODES_VARIABLE].contains(&&*name) {
                 continue;
             }
             let key = Key::ALL.into_iter().find(|key| key.variable() == name);

@@ -1,0 +1,122 @@
+//! The settings of a cluster, which are judged together.
+//!
+//! Promises: no two clusters can come of one list of nodes, as long as all nodes have the same.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+use super::{Key, Problem, Reader, rule};
+use crate::cli::address::host_and_port;
+use crate::config::ClusterConfig;
+
+/// Whether a list has the node that reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// It has.
+    Listed,
+    /// It has the others only.
+    Unlisted,
+    /// A name, or any address of this machine, may be the node's own: only a look at the network could tell.
+    Unknown,
+}
+
+impl Reader {
+    /// The cluster, `Some(None)` for a node by itself; `None` when a problem says why not.
+    pub(super) fn cluster(&mut self) -> Option<Option<ClusterConfig>> {
+        let is_said = |reader: &Self, key| reader.value(key).is_some();
+        let (listen_is_said, peers_are_said) = (is_said(self, Key::PeerListen), is_said(self, Key::Peers));
+        let listen = self.read(Key::PeerListen, &rule::PEER_ADDRESS);
+        let peers = self.read(Key::Peers, &rule::ADDRESSES).and_then(|peers| self.each_once(peers));
+        let expect_is_said = is_said(self, Key::Expect);
+        let expect = self.read(Key::Expect, &rule::COUNT);
+        if !peers_are_said {
+            let needs_peers = [(Key::PeerListen, listen_is_said), (Key::Expect, expect_is_said)];
+            let lonely = needs_peers.into_iter().filter(|(_, is_said)| *is_said).map(|(key, _)| self.place(key));
+            let lonely: Vec<Problem> = lonely.map(|place| Problem::NoPeers { place }).collect();
+            // A file that couldn't be read may have said them.
+            if !self.problems.iter().any(Problem::hides_settings) {
+                self.problems.extend(lonely);
+            }
+            return Some(None);
+        }
+        if !listen_is_said {
+            if !self.problems.iter().any(Problem::hides_settings) {
+                self.problems.push(Problem::NoPeerListen { peers: self.place(Key::Peers) });
+            }
+            return None;
+        }
+        let (listen, peers) = (listen?, peers?);
+        let own = own_in(&peers, listen);
+        let expect = if expect_is_said { self.within(expect?, peers.len(), own)? } else { self.all(listen, peers.len(), own)? };
+        Some(Some(ClusterConfig { listen, peers, expect }))
+    }
+
+    /// The list, if everything in it is an address, once.
+    fn each_once(&mut self, peers: Vec<String>) -> Option<Vec<String>> {
+        let place = self.place(Key::Peers);
+        let mut counts = BTreeMap::<String, usize>::new();
+        let before = self.problems.len();
+        for entry in &peers {
+            if host_and_port(entry).is_some() {
+                // Names don't differ by case.
+                *counts.entry(entry.to_ascii_lowercase()).or_default() += 1;
+            } else {
+                self.problems.push(Problem::Peer { place: place.clone(), entry: entry.clone() });
+            }
+        }
+        let twice = counts.into_iter().filter(|(_, count)| *count > 1);
+        self.problems.extend(twice.map(|(entry, count)| Problem::PeerTwice { place: place.clone(), entry, count }));
+        (self.problems.len() == before).then_some(peers)
+    }
+
+    /// All nodes, which is what is expected unless somebody says less.
+    fn all(&mut self, listen: SocketAddr, listed: usize, own: Own) -> Option<NonZeroUsize> {
+        match own {
+            Own::Listed => NonZeroUsize::new(listed),
+            Own::Unlisted => NonZeroUsize::new(listed + 1),
+            Own::Unknown => {
+                let (peer_listen, peers) = (self.place(Key::PeerListen), self.place(Key::Peers));
+                self.problems.push(Problem::ExpectUnknown { peer_listen, address: listen, peers });
+                None
+            }
+        }
+    }
+
+    /// The number, if it is more than half of all nodes and no more than all. Where nobody can tell whether the node is listed, what fits either is let pass.
+    fn within(&mut self, expect: NonZeroUsize, listed: usize, own: Own) -> Option<NonZeroUsize> {
+        let (fewest, most) = match own {
+            Own::Listed => (listed, listed),
+            Own::Unlisted => (listed + 1, listed + 1),
+            Own::Unknown => (listed, listed + 1),
+        };
+        let (place, least) = (self.place(Key::Expect), fewest / 2 + 1);
+        let expected = expect.get();
+        if expected > most {
+            let peers = self.place(Key::Peers);
+            self.problems.push(Problem::ExpectTooLarge { place, expect: expected, peers, nodes: most, listed });
+            return None;
+        }
+        if expected < least {
+            self.problems.push(Problem::ExpectTooSmall { place, expect: expected, nodes: fewest, least });
+            return None;
+        }
+        Some(expect)
+    }
+}
+
+/// Whether one of the addresses is the node's own.
+fn own_in(peers: &[String], listen: SocketAddr) -> Own {
+    let could_be = |entry: &String| match entry.parse::<SocketAddr>() {
+        Ok(address) => listen.ip().is_unspecified() && address.port() == listen.port(),
+        // A name.
+        Err(_) => host_and_port(entry).is_some_and(|(_, port)| port == listen.port()),
+    };
+    if peers.iter().any(|entry| entry.parse() == Ok(listen)) {
+        Own::Listed
+    } else if peers.iter().any(could_be) {
+        Own::Unknown
+    } else {
+        Own::Unlisted
+    }
+}
