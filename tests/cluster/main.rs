@@ -1,0 +1,20 @@
+//! Three nodes: what they promise together.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::tests_outside_test_module,
+    missing_docs,
+    reason = "tests stop where they find what they did not expect"
+)]
+
+mod faults;
+mod judge;
+mod kills;
+mod process;
+mod support;
+mod together;

@@ -1,0 +1,232 @@
+//! Workers that embed a node, each in a process of its own.
+//!
+//! The test binary starts itself again with [`CHILD`] set: then it is a worker that takes orders on its standard input and writes what happened,
+//! a line each, to its standard output.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use turnstile::{ConnectionKey, Niceness, Node};
+
+use crate::support::{config, connection};
+
+/// Says that this process is a worker: `index home address,address,…`.
+const CHILD: &str = "TURNSTILE_TEST_WORKER";
+
+/// What a worker says within this time, or it is taken for broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A slot, as the worker that started a call with it saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) worker: usize,
+    pub(crate) connection: String,
+    pub(crate) niceness: u32,
+    /// The number of the call in its worker's load: its order of arrival there.
+    pub(crate) index: usize,
+    pub(crate) arrival: u64,
+    pub(crate) release: u64,
+    /// When the call was started, counted from the epoch.
+    pub(crate) at: Duration,
+}
+
+/// A worker process.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    process: Child,
+    orders: ChildStdin,
+    lines: Receiver<String>,
+    /// Starts that came while something else was expected.
+    kept: RefCell<VecDeque<String>>,
+}
+
+impl Worker {
+    /// Starts the worker at `addresses[index]`; it serves when [`Worker::expect`] has read `serving`.
+    pub(crate) fn spawn(home: &Path, addresses: &[SocketAddr], index: usize) -> Self {
+        let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["process::worker", "--exact", "--nocapture", "--ignored"]);
+        command.env(CHILD, format!("{index} {} {}", home.display(), list.join(",")));
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let orders = process.stdin.take().unwrap();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { index, process, orders, lines, kept: RefCell::default() }
+    }
+
+    /// Gives an order.
+    pub(crate) fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").and_then(|()| self.orders.flush()).unwrap();
+    }
+
+    /// The rest of the next line that begins with `word`; other lines are kept for later.
+    pub(crate) fn expect(&self, word: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|error| panic!("worker {}: no line `{word}`: {error}", self.index));
+            if let Some(rest) = line.strip_prefix(word) {
+                return rest.trim().to_owned();
+            }
+            self.kept.borrow_mut().push_back(line);
+        }
+    }
+
+    /// Who owns a connection, as an index of `workers`' node ids.
+    pub(crate) fn ask(&mut self, order: &str, word: &str) -> String {
+        self.order(order);
+        self.expect(word)
+    }
+
+    /// The starts that it reports until it is quiet for `quiet`, or `count` have come.
+    pub(crate) fn starts(&self, count: usize, quiet: Duration) -> Vec<Start> {
+        let mut starts = Vec::new();
+        while starts.len() < count {
+            let kept = self.kept.borrow_mut().pop_front();
+            match kept.map_or_else(|| self.lines.recv_timeout(quiet), Ok) {
+                Ok(line) => {
+                    assert!(!line.starts_with("failed"), "worker {}: {line}", self.index);
+                    starts.extend(line.strip_prefix("start ").map(|start| self.parse(start)));
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        starts
+    }
+
+    fn parse(&self, start: &str) -> Start {
+        let fields: Vec<&str> = start.split(' ').collect();
+        Start {
+            worker: self.index,
+            connection: fields[0].to_owned(),
+            niceness: fields[1].parse().unwrap(),
+            index: fields[2].parse().unwrap(),
+            arrival: fields[3].parse().unwrap(),
+            release: fields[4].parse().unwrap(),
+            at: Duration::from_nanos(fields[5].parse().unwrap()),
+        }
+    }
+
+    /// SIGKILL, and what it had reported before.
+    pub(crate) fn kill(mut self) -> Vec<Start> {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.starts(usize::MAX, Duration::from_millis(200))
+    }
+
+    /// Sends it a signal by name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Asks it to leave in order, and waits until it has.
+    pub(crate) fn leave(mut self) -> Vec<Start> {
+        self.order("leave");
+        let starts = self.starts(usize::MAX, PATIENCE);
+        assert!(self.process.wait().unwrap().success());
+        starts
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Now, counted from the epoch.
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+/// Not a test: the worker that other tests start.
+#[test]
+#[ignore = "the worker process of other tests"]
+fn worker() {
+    let Ok(child) = std::env::var(CHILD) else { return };
+    let fields: Vec<&str> = child.split(' ').collect();
+    let addresses: Vec<SocketAddr> = fields[2].split(',').map(|address| address.parse().unwrap()).collect();
+    tokio::runtime::Runtime::new().unwrap().block_on(work(Path::new(fields[1]), &addresses, fields[0].parse().unwrap()));
+}
+
+async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
+    if std::env::var_os("TURNSTILE_TEST_LOG").is_some() {
+        drop(tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).try_init());
+    }
+    let node = Node::start(config(home, addresses, index)).await.unwrap();
+    println!("serving {}", node.id());
+    let (sender, mut orders) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok()));
+    while let Some(order) = orders.recv().await {
+        let words: Vec<&str> = order.split(' ').collect();
+        match words[..] {
+            ["load", name, count, window, niceness, calls] => {
+                load(
+                    &node,
+                    name,
+                    count.parse().unwrap(),
+                    window.parse().unwrap(),
+                    niceness.parse().unwrap(),
+                    calls.parse().unwrap(),
+                );
+            }
+            ["owner", name] => {
+                let key = ConnectionKey::new("test", name).unwrap();
+                println!("owner {}", node.admin().owner(&key).map_or(String::new(), |(node, _)| node.to_string()));
+            }
+            ["status"] => {
+                let status = node.admin().status().await;
+                let leader = status.leader.map_or_else(String::new, |leader| leader.to_string());
+                println!("status {} {} {leader}", status.members.len(), status.waiters);
+            }
+            ["refuse", ids] => {
+                let ids = ids.split(',').filter(|id| !id.is_empty());
+                let nodes = ids.map(|id| turnstile::NodeId::new(u64::from_str_radix(id, 16).unwrap()));
+                node.admin().refuse_peers(nodes).unwrap();
+                println!("refusing");
+            }
+            ["leave"] => break,
+            _ => panic!("no such order: {order}"),
+        }
+    }
+    node.shutdown().await;
+    std::process::exit(0);
+}
+
+/// Calls that wait all at once.
+fn load(node: &Node, name: &str, count: u32, window: u64, niceness: u32, calls: usize) {
+    let connection = connection(name, count, Duration::from_millis(window)).with_niceness(Niceness::new(niceness));
+    for index in 0..calls {
+        let (throttler, connection, name) = (node.throttler(), connection.clone(), name.to_owned());
+        // Without tokio's budget, which this loop would use up: then some would not have begun.
+        let mut call = Box::pin(tokio::task::unconstrained(async move {
+            match throttler.acquire(&connection).await {
+                Ok(permit) => {
+                    let at = now().as_nanos();
+                    println!("start {name} {niceness} {index} {} {} {at}", permit.arrival().get(), permit.release().get());
+                }
+                Err(error) => println!("failed {name} {niceness} {index}: {error}"),
+            }
+        }));
+        // Begun here, one after the other, so that they wait in the order of their index.
+        if call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            tokio::spawn(call);
+        }
+    }
+}
