@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 use super::status;
 use crate::admin::Admin;
 use crate::wire::v1::admin_service_server::AdminService;
-use crate::wire::{admin as wire, throttle, v1};
+use crate::wire::{admin as wire, fields, v1};
 
 /// Whether operators may break things, to see what happens then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +38,7 @@ impl AdminService for AdminApi {
     }
 
     async fn get_owner(&self, request: Request<v1::GetOwnerRequest>) -> Result<Response<v1::GetOwnerResponse>, Status> {
-        let key = throttle::key("key", request.into_inner().key).map_err(|bad| status::bad_input(&bad))?;
+        let key = fields::key("key", request.into_inner().key).map_err(|bad| status::bad_input(&bad))?;
         let (node, shard) = self.admin.owner(&key).ok_or_else(status::no_owner)?;
         Ok(Response::new(v1::GetOwnerResponse { node: node.to_string(), shard: shard.into() }))
     }

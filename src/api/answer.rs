@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::client::{AcquireError, Connection, Permit, Throttler};
-use crate::wire::throttle::{ParsedAcquire, request_id_bytes, to_span};
+use crate::wire::fields::{request_id_bytes, to_span};
+use crate::wire::throttle::ParsedAcquire;
 use crate::wire::v1;
 
 /// How an acquire ended: "not now" is an answer.

@@ -22,7 +22,8 @@ use super::answer::{Answer, Mode, answer, grant};
 use super::status;
 use crate::client::{AcquireError, Permit, Throttler};
 use crate::engine::grant::RequestId;
-use crate::wire::throttle::{BadField, ParsedAcquire};
+use crate::wire::fields::{self, BadField};
+use crate::wire::throttle::ParsedAcquire;
 use crate::wire::v1::session_request::Message;
 use crate::wire::v1::session_response::Message as Said;
 use crate::wire::{throttle as wire, v1};
@@ -128,7 +129,7 @@ impl Session {
             Message::GiveBack(give_back) => ("give_back", &give_back.request_id),
         };
         let bytes = bytes.clone();
-        let said = match wire::request_id(&format!("{name}.request_id"), &bytes) {
+        let said = match fields::request_id(&format!("{name}.request_id"), &bytes) {
             Err(bad) => Err(status::bad_input(&bad)),
             Ok(id) => match message {
                 Message::Acquire(acquire) => self.begin(id, Mode::Wait, wire::acquire(name, Some(acquire))),
@@ -192,7 +193,7 @@ impl Session {
                 said
             }
             Ok(Answer::Throttled(retry_after)) => {
-                Said::Throttled(v1::Throttled { retry_after: Some(wire::to_span(retry_after)) })
+                Said::Throttled(v1::Throttled { retry_after: Some(fields::to_span(retry_after)) })
             }
             Err(error) => {
                 let field = match mode {
@@ -202,14 +203,14 @@ impl Session {
                 failed(&status::of_acquire(field, &error))
             }
         };
-        Some(v1::SessionResponse { request_id: wire::request_id_bytes(id), message: Some(said) })
+        Some(v1::SessionResponse { request_id: fields::request_id_bytes(id), message: Some(said) })
     }
 
     /// A grant with its age. The stamp is one that the server had before it took the age: so the client's count since that stamp covers
     /// everything that the age doesn't.
     fn granted(&self, permit: &Permit) -> v1::Granted {
         let age: Duration = permit.age();
-        v1::Granted { grant: Some(grant(permit)), stamp_nanos: self.stamp_nanos, age: Some(wire::to_span(age)) }
+        v1::Granted { grant: Some(grant(permit)), stamp_nanos: self.stamp_nanos, age: Some(fields::to_span(age)) }
     }
 }
 

@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::admin::NoPeers;
 use crate::client::AcquireError;
 use crate::engine::invalid::InvalidInput;
-use crate::wire::throttle::BadField;
+use crate::wire::fields::BadField;
 
 /// Who speaks in `ErrorInfo`.
 const DOMAIN: &str = "turnstile";

@@ -19,7 +19,8 @@ use super::session::Session;
 use super::{Bounds, status};
 use crate::client::{AcquireError, Throttler};
 use crate::clock::Clock;
-use crate::wire::throttle::{BadField, ParsedAcquire};
+use crate::wire::fields::{self, BadField};
+use crate::wire::throttle::ParsedAcquire;
 use crate::wire::v1::throttle_service_server::ThrottleService;
 use crate::wire::{throttle as wire, v1};
 
@@ -77,21 +78,21 @@ impl ThrottleService for ThrottleApi {
             return Err(status::of_acquire(ACQUIRE, &AcquireError::DeadlineExceeded { waited: Duration::ZERO }));
         }
         let (grant, retry_after) = self.unary(parsed, Mode::Wait).await?;
-        let (outcome, retry_after) = (outcome(grant.as_ref()).into(), retry_after.map(wire::to_span));
+        let (outcome, retry_after) = (outcome(grant.as_ref()).into(), retry_after.map(fields::to_span));
         Ok(Response::new(v1::AcquireResponse { outcome, grant, retry_after }))
     }
 
     async fn try_acquire(&self, request: Request<v1::TryAcquireRequest>) -> Result<Response<v1::TryAcquireResponse>, Status> {
         let parsed = wire::try_acquire(ACQUIRE, request.into_inner().acquire);
         let (grant, retry_after) = self.unary(parsed.map_err(|bad| status::bad_input(&bad))?, Mode::Try).await?;
-        let (outcome, retry_after) = (outcome(grant.as_ref()).into(), retry_after.map(wire::to_span));
+        let (outcome, retry_after) = (outcome(grant.as_ref()).into(), retry_after.map(fields::to_span));
         Ok(Response::new(v1::TryAcquireResponse { outcome, grant, retry_after }))
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
         let v1::ReleaseRequest { key, request_id } = request.into_inner();
-        let key = wire::key("key", key).map_err(|bad| status::bad_input(&bad))?;
-        let id = wire::request_id("request_id", &request_id).map_err(|bad| status::bad_input(&bad))?;
+        let key = fields::key("key", key).map_err(|bad| status::bad_input(&bad))?;
+        let id = fields::request_id("request_id", &request_id).map_err(|bad| status::bad_input(&bad))?;
         let found = self.releasable.lock().release(&key, id, self.clock.now());
         match found {
             Release::Now(slot) => slot.give_back(),

@@ -13,7 +13,7 @@ use crate::engine::key::ConnectionKey;
 use crate::engine::ring::Ring;
 use crate::engine::throttle::Refusal;
 use crate::owner::{self, Message, Outcome, OwnersHandle, Ticket};
-use crate::wire::{throttle, v1};
+use crate::wire::{fields, v1};
 
 /// What a session needs of its node.
 #[derive(Debug, Clone)]
@@ -47,9 +47,9 @@ impl Local {
     pub(super) async fn pause(&self, pause: v1::RoutedPause, ticket: Arc<Ticket>) -> Outcome {
         let epoch = self.epoch();
         let moved = Outcome::MovedBy(epoch);
-        let parsed = throttle::key("key", pause.key).and_then(|key| {
-            let span = pause.pause.ok_or_else(|| throttle::BadField::new("pause", "is not set: it is required"))?;
-            Ok((key, throttle::span("pause", span)?))
+        let parsed = fields::key("key", pause.key).and_then(|key| {
+            let span = pause.pause.ok_or_else(|| fields::BadField::new("pause", "is not set: it is required"))?;
+            Ok((key, fields::span("pause", span)?))
         });
         let (key, span) = match parsed {
             Ok(parsed) => parsed,

@@ -86,7 +86,7 @@ impl Session {
         let message = v1::RoutedPause {
             key: Some(peer::from_key(key)),
             epoch: epoch.0.0,
-            pause: Some(crate::wire::throttle::to_span(pause)),
+            pause: Some(crate::wire::fields::to_span(pause)),
         };
         let open = Open { reply, key: key.clone(), id: RequestId::new(0), niceness: Niceness::URGENT, cost: Cost::ZERO };
         self.open(open, None, RouterSays::Pause(message));

@@ -2,7 +2,7 @@
 //!
 //! Promises: what comes from outside is parsed here, once; what doesn't parse is named by its field, with its value and the rule.
 
-use super::throttle::{BadField, to_span};
+use super::fields::{BadField, to_span};
 use super::v1;
 use crate::admin::Status;
 use crate::engine::grant::NodeId;

@@ -1,7 +1,10 @@
 //! What leaves this process, on the wire or to a disk.
 
+#[cfg(feature = "cli")]
 pub(crate) mod admin;
 pub(crate) mod codec;
+pub(crate) mod fields;
 pub(crate) mod peer;
+#[cfg(feature = "cli")]
 pub(crate) mod throttle;
 pub mod v1;

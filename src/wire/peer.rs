@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::throttle::{BadField, key, limits, request_id, request_id_bytes, span, to_limit, to_limits, to_span};
+use super::fields::{BadField, key, limits, request_id, request_id_bytes, span, to_limit, to_limits, to_span};
 use super::v1;
 use super::v1::owner_message::Message as OwnerSays;
 use super::v1::routed_acquire::Patience as RoutedPatience;

@@ -4,33 +4,15 @@
 
 use std::time::Duration;
 
-use thiserror::Error;
-
+use super::fields::{BadField, key, limits, request_id, span};
 use super::v1;
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
 use crate::engine::key::ConnectionKey;
-use crate::engine::rate::{Dimension, Limits, Niceness, RateLimit};
+use crate::engine::rate::{Limits, Niceness};
 
 /// The longest timeout and the longest longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// A field that breaks a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field}: {rule}")]
-pub(crate) struct BadField {
-    /// Its path in the message, such as `acquire.limits[0].window`.
-    pub field: String,
-    /// Its value, and the rule that it breaks.
-    pub rule: String,
-}
-
-impl BadField {
-    /// A field with this path breaks this rule.
-    pub(crate) fn new(field: impl Into<String>, rule: impl ToString) -> Self {
-        Self { field: field.into(), rule: rule.to_string() }
-    }
-}
 
 /// How long an acquire waits, as its caller said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,114 +85,10 @@ pub(crate) fn try_acquire(field: &str, message: Option<v1::Acquire>) -> Result<P
     }
 }
 
-/// Parses a request id, which is required.
-///
-/// # Errors
-/// When it has not 16 bytes.
-pub(crate) fn request_id(field: &str, bytes: &[u8]) -> Result<RequestId, BadField> {
-    let bits = <[u8; 16]>::try_from(bytes);
-    let bits = bits.map_err(|_| BadField::new(field, format!("has {} bytes: a request id takes 16", bytes.len())))?;
-    Ok(RequestId::new(u128::from_be_bytes(bits)))
-}
-
-/// A request id as it travels.
-pub(crate) fn request_id_bytes(id: RequestId) -> Vec<u8> {
-    id.get().to_be_bytes().to_vec()
-}
-
-/// Parses a connection's identity, which is required.
-///
-/// # Errors
-/// The name that breaks its rule.
-pub(crate) fn key(field: &str, message: Option<v1::ConnectionKey>) -> Result<ConnectionKey, BadField> {
-    let message = message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?;
-    ConnectionKey::new(&message.platform, &message.connection).map_err(|invalid| {
-        let part = if ConnectionKey::new(&message.platform, "valid").is_err() { "platform" } else { "connection" };
-        BadField::new(format!("{field}.{part}"), invalid)
-    })
-}
-
-/// Parses the limits of one connection.
-///
-/// # Errors
-/// The first field that breaks its rule.
-pub(super) fn limits(field: &str, messages: &[v1::RateLimit]) -> Result<Limits, BadField> {
-    // Counted before they are parsed: nobody makes work by sending thousands.
-    if messages.is_empty() || messages.len() > crate::engine::rate::MAX_LIMITS {
-        return Err(BadField::new(field, InvalidInput::LimitCount { count: messages.len() }));
-    }
-    let parsed = messages.iter().enumerate().map(|(index, message)| limit(&format!("{field}[{index}]"), message));
-    let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
-    Limits::new(parsed).map_err(|invalid| BadField::new(field, invalid))
-}
-
-fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, BadField> {
-    let at = |name: &str| format!("{field}.{name}");
-    let window = message.window.ok_or_else(|| BadField::new(at("window"), "is not set: it is required"))?;
-    let window = span(&at("window"), window)?;
-    let limit = RateLimit::new(message.request_count, window).map_err(|invalid| {
-        let name = if message.request_count == 0 { "request_count" } else { "window" };
-        BadField::new(at(name), invalid)
-    })?;
-    let mut limit = match v1::Dimension::try_from(message.dimension) {
-        Ok(v1::Dimension::Unspecified | v1::Dimension::Units) => limit.counting(Dimension::Units),
-        Ok(v1::Dimension::Tokens) => limit.counting(Dimension::Tokens),
-        Err(_) => {
-            let rule = format!("is {}: it takes DIMENSION_UNITS (1) or DIMENSION_TOKENS (2)", message.dimension);
-            return Err(BadField::new(at("dimension"), rule));
-        }
-    };
-    if let Some(bound) = message.delivery_bound {
-        let field = at("delivery_bound");
-        limit = limit.with_delivery_bound(span(&field, bound)?).map_err(|invalid| BadField::new(field, invalid))?;
-    }
-    if let Some(guard) = message.guard {
-        let field = at("guard");
-        limit = limit.with_guard(span(&field, guard)?).map_err(|invalid| BadField::new(field, invalid))?;
-    }
-    Ok(limit)
-}
-
 fn wait(field: &str, message: prost_types::Duration) -> Result<Duration, BadField> {
     let wait = span(field, message)?;
     if wait > MAX_WAIT {
         return Err(BadField::new(field, format!("is {wait:?}: it takes at most 30 days")));
     }
     Ok(wait)
-}
-
-pub(crate) fn span(field: &str, message: prost_types::Duration) -> Result<Duration, BadField> {
-    let prost_types::Duration { seconds, nanos } = message;
-    let parts = (u64::try_from(seconds), u32::try_from(nanos));
-    let (Ok(whole), Ok(rest @ 0..=999_999_999)) = parts else {
-        let rule = format!("is {seconds}s and {nanos}ns: seconds take 0 or more, nanos 0 to 999999999");
-        return Err(BadField::new(field, rule));
-    };
-    Ok(Duration::new(whole, rest))
-}
-
-/// Limits as they travel: what was left to its default stays so.
-pub(super) fn to_limits<'a>(limits: impl IntoIterator<Item = &'a RateLimit>) -> Vec<v1::RateLimit> {
-    limits.into_iter().map(to_limit).collect()
-}
-
-/// A limit as it travels.
-pub(super) fn to_limit(limit: &RateLimit) -> v1::RateLimit {
-    v1::RateLimit {
-        request_count: limit.request_count().get(),
-        window: Some(to_span(limit.window())),
-        dimension: match limit.dimension() {
-            Dimension::Units => v1::Dimension::Units,
-            Dimension::Tokens => v1::Dimension::Tokens,
-        }
-        .into(),
-        delivery_bound: limit.own_delivery_bound().map(to_span),
-        guard: limit.own_guard().map(to_span),
-    }
-}
-
-/// A span as it travels; the longest one that can for anything longer.
-pub(crate) fn to_span(span: Duration) -> prost_types::Duration {
-    let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    prost_types::Duration { seconds, nanos: i32::try_from(span.subsec_nanos()).unwrap_or(0) }
 }

@@ -17,4 +17,5 @@
 tonic::include_proto!("turnstile.v1");
 
 /// The definitions themselves, for reflection.
+#[cfg(feature = "cli")]
 pub(crate) const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("turnstile.v1");
