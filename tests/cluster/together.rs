@@ -21,6 +21,13 @@ async fn three_nodes_form_one_cluster_and_every_node_grants_for_every_connection
         owners.push(nodes[0].admin().owner(connection.key()).unwrap().0);
     }
     for node in &nodes {
+        // A follower applies what is committed a heartbeat later.
+        let applied = async {
+            while node.admin().status().await.tracked < 30 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(applied).await;
         let status = node.admin().status().await;
         assert_eq!((status.voters.len(), status.members.len(), status.tracked), (3, 3, 30), "{status:?}");
         assert_eq!(status.cluster, nodes[0].admin().status().await.cluster);
