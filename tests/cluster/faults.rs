@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::judge::{COUNT, QUIET, WINDOW, cluster, gaps, judge_windows, owned_by};
+use crate::judge::{COUNT, QUIET, WINDOW, cluster, collect, gaps, judge_windows, owned_by};
 use crate::process::{Start, Worker, now};
 
 /// Calls at these workers for a connection, all waiting at once.
@@ -81,11 +81,7 @@ fn an_owner_that_is_stopped_for_five_seconds_starts_nothing_that_was_charged_bef
     };
     until(&mut starts);
     workers[1].signal("CONT");
-    // In whatever order they are served.
-    let until = Instant::now() + 3 * QUIET;
-    while starts.len() < 180 && Instant::now() < until {
-        starts.extend(workers.iter().flat_map(|worker| worker.starts(usize::MAX, Duration::from_millis(50))));
-    }
+    collect(&workers, &mut starts, 180);
     report(&mut workers, &starts);
     assert_eq!(starts.len(), 180, "everyone is served once");
     judge_windows(&starts);

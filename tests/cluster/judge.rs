@@ -1,6 +1,6 @@
 //! What the starts of calls must look like.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::process::{Start, Worker};
 use crate::support::free_addresses;
@@ -18,6 +18,18 @@ pub(crate) fn cluster(home: &std::path::Path) -> (Vec<Worker>, Vec<String>, Vec<
     let workers: Vec<Worker> = (0..3).map(|index| Worker::spawn(home, &addresses, index)).collect();
     let ids = workers.iter().map(|worker| worker.expect("serving")).collect();
     (workers, ids, addresses)
+}
+
+/// Adds what these workers start until there are `total` starts, in whatever order they are served, or nobody has started anything for long.
+pub(crate) fn collect(workers: &[Worker], starts: &mut Vec<Start>, total: usize) {
+    let mut last = Instant::now();
+    while starts.len() < total && last.elapsed() < QUIET {
+        let before = starts.len();
+        starts.extend(workers.iter().flat_map(|worker| worker.starts(usize::MAX, Duration::from_millis(50))));
+        if starts.len() > before {
+            last = Instant::now();
+        }
+    }
 }
 
 /// A connection that this node owns.

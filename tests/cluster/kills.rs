@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::judge::{COUNT, QUIET, WINDOW, cluster, gap, judge_order, judge_windows, owned_by};
+use crate::judge::{COUNT, QUIET, WINDOW, cluster, collect, gap, judge_order, judge_windows, owned_by};
 use crate::process::{Start, now};
 
 enum Victim {
@@ -47,10 +47,7 @@ fn kill(victim: &Victim) -> Duration {
     let dying = workers.remove(dies);
     let killed_at = now();
     starts.extend(dying.kill());
-    for worker in &workers {
-        let before = starts.iter().filter(|start| start.worker == worker.index).count();
-        starts.extend(worker.starts(2 * CALLS - before, QUIET));
-    }
+    collect(&workers, &mut starts, 4 * CALLS);
     assert_eq!(starts.len(), 4 * CALLS, "everyone is served once");
     judge_windows(&starts);
     // The new owner's own numbers begin anew.
