@@ -36,7 +36,7 @@
 //! ```text
 //! assembly     node, main
 //! surfaces     client, api, cli
-//! ownership    router, owner
+//! ownership    router, owner, peers, admin
 //! adapters     consensus, wire, clock, config
 //! engine       throttle, ledger, limiter, queue, ring                pure
 //! vocabulary   engine::{key, time, rate, grant, invalid}              pure

@@ -104,15 +104,15 @@ impl Consensus {
             Raft::new(node.get(), raft_config()?, network, log, state_machine).await.map_err(|error| raft_error(&error))?;
         let consensus = Self { raft, node, belonging, transport, ledger, log_bytes, failure, in_use, clock };
         if consensus.has_log().await? {
-            consensus.bind().await?;
+            consensus.bind(consensus.belonging.cluster()).await?;
         }
         Ok(consensus)
     }
 
-    /// Is of its own cluster for good.
-    async fn bind(&self) -> Result<(), ConsensusError> {
+    /// Is of this cluster for good, or stops: another may have called it in.
+    async fn bind(&self, cluster: ClusterId) -> Result<(), ConsensusError> {
         let belonging = Arc::clone(&self.belonging);
-        let bound = tokio::task::spawn_blocking(move || belonging.bind(belonging.cluster())).await;
+        let bound = tokio::task::spawn_blocking(move || belonging.bind(cluster)).await;
         bound.map_err(|error| raft_error(&error))?.map_err(|error| raft_error(&error))
     }
 
@@ -124,9 +124,10 @@ impl Consensus {
         if self.has_log().await? {
             return Ok(());
         }
+        let cluster = self.belonging.cluster();
         let voters: BTreeSet<u64> = voters.into_iter().map(NodeId::get).collect();
         self.raft.initialize(voters).await.map_err(|error| raft_error(&error))?;
-        self.bind().await
+        self.bind(cluster).await
     }
 
     /// Whether the log is of a cluster.

@@ -5,6 +5,7 @@
 //! Must not: decide. [`crate::engine::throttle`] does; the shard reads the clock, carries the effects out and arms one timer.
 
 mod moves;
+mod wakes;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -179,7 +180,7 @@ impl State {
             acquire.reply.answer(Outcome::Refused(Refusal::Moved));
             return;
         }
-        if let Err(max_connections) = self.reside(now, key, !acquire.waited.is_zero()) {
+        if let Err(max_connections) = self.reside(now, key) {
             acquire.reply.answer(Outcome::TooManyConnections { max_connections });
             return;
         }
@@ -216,7 +217,7 @@ impl State {
     }
 
     /// Has the connection in memory, from the ledger if it is new here.
-    fn reside(&mut self, now: Now, key: &ConnectionKey, comes_back: bool) -> Result<(), usize> {
+    fn reside(&mut self, now: Now, key: &ConnectionKey) -> Result<(), usize> {
         let shared = &self.arguments.shared;
         let max_connections = shared.config.max_connections;
         let Entry::Vacant(vacant) = self.connections.entry(key.clone()) else { return Ok(()) };
@@ -233,7 +234,7 @@ impl State {
         let has_moved = is_open(self.move_settles_at) && self.former_ring.owner(key) != Some(self.arguments.id);
         let throttle = if has_moved {
             Throttle::taken_over(limiter, Settling::starting(now.local, CALM_AFTER_MOVE, LONGEST_SETTLING))
-        } else if comes_back || is_open(self.respawn_settles_at) {
+        } else if is_open(self.respawn_settles_at) {
             Throttle::taken_over(limiter, Settling::starting(now.local, CALM, LONGEST_SETTLING))
         } else {
             Throttle::new(limiter)
@@ -258,24 +259,6 @@ impl State {
             let now = self.now();
             self.with(now, &key, |throttle, sequence, effects| throttle.verdict(now, &verdict, sequence, effects));
         }
-    }
-
-    fn wake(&mut self, now: Now) {
-        if let Some((_, timer)) = self.timer.take() {
-            // It is not always this one that has rung.
-            timer.abort();
-        }
-        while let Some((at, key)) = self.wakes.pop_first() {
-            if at > now.local {
-                self.wakes.insert((at, key));
-                break;
-            }
-            if let Some(resident) = self.connections.get_mut(&key) {
-                resident.wakes_at = None;
-            }
-            self.with(now, &key, |_, _, _| ());
-        }
-        self.arm();
     }
 
     /// Does something with a connection, then everything that follows from it. Nothing when it is not in memory.
@@ -322,42 +305,6 @@ impl State {
                 }
                 Effect::Refuse { reply, refusal } => reply.answer(Outcome::Refused(refusal)),
             }
-        }
-    }
-
-    /// Notes when the connection wants to be looked at again, or lets it leave memory.
-    fn schedule(&mut self, now: Now, key: &ConnectionKey) {
-        let Some(resident) = self.connections.get_mut(key) else { return };
-        if resident.throttle.is_idle(now) {
-            self.leave(key);
-            return;
-        }
-        if resident.throttle.queue().is_empty() {
-            resident.throttle.shrink();
-        }
-        let Some(at) = resident.throttle.next_wake(now) else { return };
-        if resident.wakes_at.is_none_or(|earlier| at < earlier) {
-            if let Some(later) = resident.wakes_at.replace(at) {
-                self.wakes.remove(&(later, key.clone()));
-            }
-            self.wakes.insert((at, key.clone()));
-            self.arm();
-        }
-    }
-
-    /// Keeps one timer, for the first wake.
-    fn arm(&mut self) {
-        let Some(&(at, _)) = self.wakes.first() else { return };
-        if self.timer.as_ref().is_some_and(|&(armed, _)| armed <= at) {
-            return;
-        }
-        let (clock, myself) = (self.arguments.shared.clock, self.myself.clone());
-        let timer = tokio::spawn(async move {
-            clock.sleep_until(at).await;
-            drop(myself.cast(Message::Wake));
-        });
-        if let Some((_, later)) = self.timer.replace((at, timer)) {
-            later.abort();
         }
     }
 

@@ -46,7 +46,6 @@ const FRAMES_UNDER_WAY: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) node: NodeId,
-    pub(super) run: u64,
     pub(super) is_bound: bool,
     /// The nodes without a cluster that it sees.
     pub(super) unbound: Vec<NodeId>,
@@ -133,10 +132,10 @@ async fn greet(peers: &Peers, index: usize) {
             Ok(Ok(response)) => {
                 let v1::GreetResponse { sender, unbound } = response.into_inner();
                 match peers.check(sender.as_ref()) {
-                    Ok(Speaker { node, run, is_bound, .. }) => {
+                    Ok(Speaker { node, is_bound, .. }) => {
                         let at = peers.shared.clock.now();
                         let unbound = unbound.into_iter().map(NodeId::new).collect();
-                        let heard = Heard { node, run, is_bound, unbound, at };
+                        let heard = Heard { node, is_bound, unbound, at };
                         let former = link.heard.lock().replace(heard);
                         if former.is_none_or(|former| former.node != node) {
                             tracing::info!(address = %link.address, %node, "a node is there");

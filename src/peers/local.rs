@@ -11,9 +11,8 @@ use crate::consensus::proposer::Proposer;
 use crate::engine::grant::Epoch;
 use crate::engine::key::ConnectionKey;
 use crate::engine::ring::Ring;
-use crate::engine::throttle::Refusal;
 use crate::owner::{self, Message, Outcome, OwnersHandle, Ticket};
-use crate::wire::{fields, v1};
+use crate::wire::peer::RoutedPause;
 
 /// What a session needs of its node.
 #[derive(Debug, Clone)]
@@ -44,25 +43,13 @@ impl Local {
     }
 
     /// Commits a pause of a connection of this node.
-    pub(super) async fn pause(&self, pause: v1::RoutedPause, ticket: Arc<Ticket>) -> Outcome {
+    pub(super) async fn pause(&self, pause: &RoutedPause, ticket: Arc<Ticket>) -> Outcome {
         let epoch = self.epoch();
-        let moved = Outcome::MovedBy(epoch);
-        let parsed = fields::key("key", pause.key).and_then(|key| {
-            let span = pause.pause.ok_or_else(|| fields::BadField::new("pause", "is not set: it is required"))?;
-            Ok((key, fields::span("pause", span)?))
-        });
-        let (key, span) = match parsed {
-            Ok(parsed) => parsed,
-            Err(error) => {
-                tracing::error!(%error, "a pause does not parse");
-                return Outcome::Refused(Refusal::RequestIdReused);
-            }
-        };
-        let Some(shard) = self.shard_of(&key) else { return moved };
-        match owner::pause(&self.proposer, self.clock, epoch, &key, span, &shard, ticket).await {
+        let Some(shard) = self.shard_of(&pause.key) else { return Outcome::MovedBy(epoch) };
+        match owner::pause(&self.proposer, self.clock, epoch, &pause.key, pause.pause, &shard, ticket).await {
             Some(Ok(())) => Outcome::Paused,
-            Some(Err(epoch)) => Outcome::MovedBy(epoch),
-            None => moved,
+            Some(Err(newer)) => Outcome::MovedBy(newer),
+            None => Outcome::MovedBy(epoch),
         }
     }
 }

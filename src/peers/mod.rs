@@ -158,7 +158,7 @@ impl Peers {
         if self.is_refused(node) {
             return Err(Status::unavailable(format!("node {node} is refused here, by fault injection")));
         }
-        Ok(Speaker { node, run: sender.run, cluster, is_bound: sender.is_bound })
+        Ok(Speaker { node, cluster, is_bound: sender.is_bound })
     }
 
     /// The same for a message that only members of this node's own cluster may send.
@@ -236,7 +236,6 @@ impl Peers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Speaker {
     node: NodeId,
-    run: u64,
     cluster: ClusterId,
     is_bound: bool,
 }

@@ -12,12 +12,13 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::local::Local;
-use crate::clock::{self};
+use crate::clock;
 use crate::engine::grant::{Epoch, NodeId};
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::engine::time::Timestamp;
 use crate::owner::{Admission, Caller, Message, Outcome, Reply, Slot, Ticket};
-use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedRefusal};
+use crate::wire::fields::BadField;
+use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedPause, RoutedRefusal};
 use crate::wire::v1;
 use crate::wire::v1::owner_message::Message as OwnerSays;
 use crate::wire::v1::router_message::Message as RouterSays;
@@ -28,15 +29,33 @@ const RING_ARRIVES_WITHIN: Duration = Duration::from_secs(1);
 /// The most answers in one frame.
 const MAX_ANSWERS_PER_FRAME: usize = 1024;
 
+/// What a router asks for.
+#[derive(Debug)]
+struct Asked {
+    acquire: RoutedAcquire,
+    /// How long it waits, by this node's clock: a slot that comes too late gives nobody more time.
+    patience: Patience,
+    ticket: Ticket,
+}
+
 /// An acquire of the session.
 #[derive(Debug)]
 enum Open {
     /// In the queue of this actor.
-    Waiting { acquire: RoutedAcquire, shard: ActorRef<Message>, ticket: Ticket, caller: Caller },
+    Waiting { asked: Asked, shard: ActorRef<Message>, caller: Caller },
     /// A pause that is being committed.
     Pausing,
     /// Its slot is at the router.
-    Granted { acquire: RoutedAcquire, slot: Slot, ticket: Ticket },
+    Granted { asked: Asked, slot: Slot },
+}
+
+impl Asked {
+    /// What the actor is asked.
+    fn to_acquire(&self, waited: Duration, reply: Reply) -> Acquire<Reply> {
+        let RoutedAcquire { id, retryable, niceness, cost, ref limits, .. } = self.acquire;
+        let (limits, patience) = (limits.clone(), self.patience);
+        Acquire { request: id, retryable, niceness, cost, limits, waited, patience, reply }
+    }
 }
 
 /// One session, seen from the owner.
@@ -92,7 +111,12 @@ impl<'a> Serving<'a> {
                         }
                         self.observe(frame.stamp_nanos);
                         for message in frame.messages {
-                            self.hear(message).await;
+                            if let Err(error) = self.hear(message).await {
+                                // No router of this version sends such: its node is out of order.
+                                tracing::error!(router = %self.router, %error, "a message does not parse; its session ends");
+                                drop(answers.send(Err(Status::invalid_argument(error.to_string()))).await);
+                                return;
+                            }
                         }
                     }
                     Ok(None) => return,
@@ -136,31 +160,29 @@ impl<'a> Serving<'a> {
         now.saturating_since(Timestamp::from_nanos(began_at))
     }
 
-    async fn hear(&mut self, message: v1::RouterMessage) {
+    async fn hear(&mut self, message: v1::RouterMessage) -> Result<(), BadField> {
         let v1::RouterMessage { number, message } = message;
         match (message, self.open.remove(&number)) {
-            (Some(RouterSays::Acquire(acquire)), None) => self.acquire(number, acquire).await,
-            (Some(RouterSays::Pause(pause)), None) => self.pause(number, pause),
+            (Some(RouterSays::Acquire(acquire)), None) => self.acquire(number, peer::acquire(acquire)?).await,
+            (Some(RouterSays::Pause(pause)), None) => self.pause(number, peer::pause(pause)?),
             (Some(RouterSays::Cancel(_)), Some(open)) => self.leave(open),
-            (Some(RouterSays::TooLate(_)), Some(Open::Granted { acquire, slot, ticket })) => {
-                self.requeue(number, acquire, slot, ticket);
-            }
+            (Some(RouterSays::TooLate(_)), Some(Open::Granted { asked, slot })) => self.requeue(number, asked, slot),
             (Some(RouterSays::GiveBack(_)), Some(Open::Granted { slot, .. })) => slot.give_back(),
             (Some(RouterSays::Done(_)), Some(Open::Granted { .. })) => {}
             // Said twice, or about something that is over.
             (_, Some(open)) => drop(self.open.insert(number, open)),
             (_, None) => {}
         }
+        Ok(())
     }
 
-    async fn acquire(&mut self, number: u64, acquire: v1::RoutedAcquire) {
-        let acquire = match peer::acquire(acquire) {
-            Ok(acquire) => acquire,
-            Err(error) => {
-                // A router of this version sends none such: its node is out of order, and waits for ever would hide that.
-                tracing::error!(router = %self.router, %error, "an acquire does not parse");
-                return self.refuse(number, &RoutedRefusal::Refusal(Refusal::RequestIdReused));
-            }
+    async fn acquire(&mut self, number: u64, acquire: RoutedAcquire) {
+        let now = self.local.clock.now();
+        let patience = match acquire.patience {
+            PatienceLeft::Endless => Patience::Endless,
+            PatienceLeft::Deadline(left) => Patience::Deadline(now + left),
+            PatienceLeft::MaxWait(left) => Patience::MaxWait(now + left),
+            PatienceLeft::Never => Patience::Never,
         };
         let ticket = match self.admission.admit() {
             Ok(ticket) => ticket,
@@ -172,25 +194,25 @@ impl<'a> Serving<'a> {
         };
         let (reply, caller) = Reply::session(number, self.replies.clone());
         let now = self.local.clock.now();
-        drop(shard.cast(Message::Acquire(acquire.key.clone(), self.to_acquire(&acquire, reply, now), now)));
-        self.open.insert(number, Open::Waiting { acquire, shard, ticket, caller });
+        let asked = Asked { acquire, patience, ticket };
+        let waited = asked.acquire.began_at.map(|at| self.waited_since(at, now)).unwrap_or_default();
+        drop(shard.cast(Message::Acquire(asked.acquire.key.clone(), asked.to_acquire(waited, reply), now)));
+        self.open.insert(number, Open::Waiting { asked, shard, caller });
     }
 
-    fn requeue(&mut self, number: u64, acquire: RoutedAcquire, slot: Slot, ticket: Ticket) {
-        let Some(shard) = self.local.shard_of(&acquire.key) else {
+    fn requeue(&mut self, number: u64, asked: Asked, slot: Slot) {
+        let Some(shard) = self.local.shard_of(&asked.acquire.key) else {
             slot.give_back();
             return self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
         };
         let (reply, caller) = Reply::session(number, self.replies.clone());
-        let now = self.local.clock.now();
-        let mut again = self.to_acquire(&acquire, reply, now);
-        again.waited = now.saturating_since(slot.grant().arrived_at);
-        drop(shard.cast(Message::Requeue(acquire.key.clone(), *slot.grant(), again)));
+        let waited = self.local.clock.now().saturating_since(slot.grant().arrived_at);
+        drop(shard.cast(Message::Requeue(asked.acquire.key.clone(), *slot.grant(), asked.to_acquire(waited, reply))));
         slot.forget();
-        self.open.insert(number, Open::Waiting { acquire, shard, ticket, caller });
+        self.open.insert(number, Open::Waiting { asked, shard, caller });
     }
 
-    fn pause(&mut self, number: u64, pause: v1::RoutedPause) {
+    fn pause(&mut self, number: u64, pause: RoutedPause) {
         let ticket = match self.admission.admit() {
             Ok(ticket) => Arc::new(ticket),
             Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
@@ -199,26 +221,7 @@ impl<'a> Serving<'a> {
         let (reply, _) = Reply::session(number, self.replies.clone());
         self.open.insert(number, Open::Pausing);
         // It stands when its caller is gone.
-        tokio::spawn(async move { reply.answer(local.pause(pause, ticket).await) });
-    }
-
-    /// What the actor is asked. It counts how long they wait from `now` on, to the nanosecond: callers may have begun that close together.
-    fn to_acquire(&self, acquire: &RoutedAcquire, reply: Reply, now: Timestamp) -> Acquire<Reply> {
-        Acquire {
-            request: acquire.id,
-            retryable: acquire.retryable,
-            niceness: acquire.niceness,
-            cost: acquire.cost,
-            limits: acquire.limits.clone(),
-            waited: acquire.began_at.map(|at| self.waited_since(at, now)).unwrap_or_default(),
-            patience: match acquire.patience {
-                PatienceLeft::Endless => Patience::Endless,
-                PatienceLeft::Deadline(left) => Patience::Deadline(now + left),
-                PatienceLeft::MaxWait(left) => Patience::MaxWait(now + left),
-                PatienceLeft::Never => Patience::Never,
-            },
-            reply,
-        }
+        tokio::spawn(async move { reply.answer(local.pause(&pause, ticket).await) });
     }
 
     fn answered(&mut self, number: u64, outcome: Option<Outcome>) {
@@ -226,8 +229,8 @@ impl<'a> Serving<'a> {
             // Cancelled: an offer that nobody takes goes back by itself.
             return;
         };
-        let (acquire, ticket) = match open {
-            Open::Waiting { acquire, ticket, .. } => (acquire, ticket),
+        let asked = match open {
+            Open::Waiting { asked, .. } => asked,
             Open::Pausing => return self.paused(number, outcome.as_ref()),
             // A slot is answered once.
             granted @ Open::Granted { .. } => {
@@ -239,7 +242,7 @@ impl<'a> Serving<'a> {
             Some(Outcome::Granted(offer)) => {
                 let Some(slot) = offer.take() else { return };
                 let granted = peer::from_grant(slot.grant(), self.stamp_nanos, self.local.clock.now());
-                self.open.insert(number, Open::Granted { acquire, slot, ticket });
+                self.open.insert(number, Open::Granted { asked, slot });
                 self.say(number, granted);
             }
             Some(Outcome::Refused(Refusal::Moved) | Outcome::MovedBy(_) | Outcome::Paused) | None => {
@@ -259,7 +262,6 @@ impl<'a> Serving<'a> {
     fn paused(&mut self, number: u64, outcome: Option<&Outcome>) {
         match outcome {
             Some(Outcome::Paused) => self.say(number, OwnerSays::Paused(v1::RoutedEnd {})),
-            Some(Outcome::Refused(refusal)) => self.refuse(number, &RoutedRefusal::Refusal(refusal.clone())),
             Some(Outcome::MovedBy(epoch)) => self.refuse(number, &RoutedRefusal::Moved(*epoch)),
             _ => self.refuse(number, &RoutedRefusal::Moved(self.local.epoch())),
         }
@@ -276,7 +278,7 @@ impl<'a> Serving<'a> {
     /// Takes an acquire out of the queue, or its slot back: who cancels has started nothing.
     fn leave(&self, open: Open) {
         match open {
-            Open::Waiting { acquire, shard, ticket, caller } => {
+            Open::Waiting { asked: Asked { acquire, ticket, .. }, shard, caller } => {
                 // First: by that the owner tells this waiter from a retry that took its place.
                 drop(caller);
                 drop(shard.cast(Message::Cancel(acquire.key, acquire.id, ticket)));
@@ -301,7 +303,7 @@ impl Drop for Serving<'_> {
     fn drop(&mut self) {
         #[expect(clippy::iter_over_hash_type, reason = "they leave together: no order is a better one")]
         for (_, open) in self.open.drain() {
-            if let Open::Waiting { acquire, shard, ticket, caller } = open {
+            if let Open::Waiting { asked: Asked { acquire, ticket, .. }, shard, caller } = open {
                 drop(caller);
                 drop(shard.cast(Message::Cancel(acquire.key, acquire.id, ticket)));
             }

@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
-use crate::engine::grant::{NodeId, RequestId};
+use crate::engine::grant::{Epoch, NodeId, RequestId};
 use crate::engine::key::ConnectionKey;
-use crate::engine::rate::{Cost, Niceness};
+use crate::engine::rate::{Cost, Niceness, RateLimit};
 use crate::owner::{Offer, Outcome, RemoteOwner};
+use crate::wire::fields::to_span;
 use crate::wire::peer::{self, RoutedAcquire, RoutedAnswer, RoutedRefusal};
 use crate::wire::v1;
 use crate::wire::v1::router_message::Message as RouterSays;
@@ -67,7 +68,7 @@ impl Session {
 
     /// Sends an acquire. The reply is lost when the session ends.
     pub(crate) fn acquire(&self, acquire: &RoutedAcquire) -> (u64, oneshot::Receiver<Outcome>) {
-        let bound = acquire.limits.iter().map(crate::RateLimit::delivery_bound).filter(|bound| !bound.is_zero()).min();
+        let bound = acquire.limits.iter().map(RateLimit::delivery_bound).filter(|bound| !bound.is_zero()).min();
         let (reply, answer) = oneshot::channel();
         let RoutedAcquire { key, id, niceness, cost, .. } = acquire.clone();
         let message = RouterSays::Acquire(peer::from_acquire(acquire));
@@ -76,18 +77,9 @@ impl Session {
     }
 
     /// Asks the owner to let nothing through for a while.
-    pub(crate) fn pause(
-        &self,
-        key: &ConnectionKey,
-        epoch: crate::engine::grant::Epoch,
-        pause: Duration,
-    ) -> oneshot::Receiver<Outcome> {
+    pub(crate) fn pause(&self, key: &ConnectionKey, epoch: Epoch, pause: Duration) -> oneshot::Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
-        let message = v1::RoutedPause {
-            key: Some(peer::from_key(key)),
-            epoch: epoch.0.0,
-            pause: Some(crate::wire::fields::to_span(pause)),
-        };
+        let message = v1::RoutedPause { key: Some(peer::from_key(key)), epoch: epoch.0.0, pause: Some(to_span(pause)) };
         let open = Open { reply, key: key.clone(), id: RequestId::new(0), niceness: Niceness::URGENT, cost: Cost::ZERO };
         self.open(open, None, RouterSays::Pause(message));
         answer

@@ -126,6 +126,24 @@ pub(crate) fn acquire(message: v1::RoutedAcquire) -> Result<RoutedAcquire, BadFi
     })
 }
 
+/// A pause between a router and an owner on another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoutedPause {
+    /// Which connection.
+    pub key: ConnectionKey,
+    /// For how long.
+    pub pause: Duration,
+}
+
+/// Parses a pause.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(crate) fn pause(message: v1::RoutedPause) -> Result<RoutedPause, BadField> {
+    let pause = message.pause.ok_or_else(|| BadField::new("pause", "is not set: it is required"))?;
+    Ok(RoutedPause { key: key("key", message.key)?, pause: span("pause", pause)? })
+}
+
 /// A key as it travels.
 pub(crate) fn from_key(key: &ConnectionKey) -> v1::ConnectionKey {
     v1::ConnectionKey { platform: key.platform().to_owned(), connection: key.connection().to_owned() }

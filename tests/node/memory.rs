@@ -22,8 +22,9 @@ fn resident_kib() -> u64 {
 async fn lowest_resident_kib(span: Duration) -> u64 {
     let mut lowest = resident_kib();
     let until = tokio::time::Instant::now() + span;
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
     while tokio::time::Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        looks.tick().await;
         lowest = lowest.min(resident_kib());
     }
     lowest
