@@ -87,7 +87,7 @@ pub use admin::{Admin, NoPeers, Status};
 pub use client::{AcquireError, Connection, Margin, OnUnreachable, Permit, Request, Throttler};
 #[cfg(feature = "node")]
 pub use config::{ClusterConfig, NodeConfig, Storage};
-pub use engine::grant::{ArrivalNumber, NodeId, ReleaseNumber, RequestId};
+pub use engine::grant::{ArrivalNumber, NodeId, ReleaseNumber, RequestId, Tenure};
 pub use engine::invalid::InvalidInput;
 pub use engine::key::ConnectionKey;
 pub use engine::rate::{Cost, Dimension, Niceness, RateLimit};

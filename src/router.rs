@@ -50,6 +50,8 @@ pub(crate) struct Request {
     pub limits: Limits,
     /// How long it waits.
     pub patience: Patience,
+    /// How long it has waited already, through another node.
+    pub waited: Duration,
 }
 
 /// Why an acquire got no slot, or no answer.
@@ -147,9 +149,9 @@ impl Router {
     /// [`RouteError`], once, when there will be none.
     pub(crate) async fn acquire(&self, request: &Request) -> Result<Routed, RouteError> {
         let ticket = self.admit()?;
-        let began_at = self.clock.now();
+        let began_at = self.clock.now().saturating_sub(request.waited);
         let ends_at = match request.patience {
-            Patience::Never => Some(began_at + TRY_REACHES_WITHIN),
+            Patience::Never => Some(self.clock.now() + TRY_REACHES_WITHIN),
             Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
         };
         let mut stopped = self.stopped.clone();
@@ -188,7 +190,7 @@ impl Router {
         let mut owner = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
         let mut stale: Option<Stale> = None;
-        let mut is_return = false;
+        let mut is_return = !request.waited.is_zero();
         loop {
             let began_at = is_return.then_some(began_at);
             let mut place = self.take_place(request, &owner, began_at, stale.take(), ticket);

@@ -32,6 +32,7 @@ pub(super) enum Mode {
 pub(super) async fn answer(throttler: Throttler, parsed: ParsedAcquire, mode: Mode) -> Result<Answer, AcquireError> {
     let connection = Connection::from_parts(parsed.key, parsed.limits);
     let mut request = throttler.request(&connection).niceness(parsed.niceness).cost(parsed.units).tokens(parsed.tokens);
+    request = request.waited(parsed.waited);
     if let Some(id) = parsed.id {
         request = request.request_id(id);
     }
@@ -57,6 +58,7 @@ pub(super) fn grant(permit: &Permit) -> v1::Grant {
     let margin = permit.margin();
     v1::Grant {
         request_id: request_id_bytes(permit.request()),
+        tenure: permit.tenure().get(),
         arrival: permit.arrival().get(),
         release: permit.release().get(),
         waited: Some(to_span(permit.waited())),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::engine::grant::{ArrivalNumber, Charge, Grant, ReleaseNumber};
+use crate::engine::grant::{ArrivalNumber, Charge, Grant, ReleaseNumber, Tenure};
 use crate::owner::{Slot, Ticket};
 use crate::router::Routed;
 
@@ -59,6 +59,12 @@ impl Permit {
 
     const fn grant(&self) -> &Grant {
         self.slot.grant()
+    }
+
+    /// Which run of which owner has numbered it: arrivals and releases of one connection compare within one tenure.
+    #[must_use]
+    pub const fn tenure(&self) -> Tenure {
+        self.grant().tenure
     }
 
     /// The request's place in its owner's order of arrival.

@@ -47,6 +47,7 @@ pub struct Request<'a> {
     deadline: Option<std::time::Instant>,
     max_wait: Option<Duration>,
     id: Option<RequestId>,
+    waited: Duration,
     on_unreachable: OnUnreachable,
 }
 
@@ -61,6 +62,7 @@ impl<'a> Request<'a> {
             deadline: None,
             max_wait: None,
             id: None,
+            waited: Duration::ZERO,
             on_unreachable: OnUnreachable::Closed,
         }
     }
@@ -106,6 +108,13 @@ impl<'a> Request<'a> {
     /// Makes a retry the same request: it takes its former self's place in the queue, and is charged once by a living owner.
     pub const fn request_id(mut self, id: RequestId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// How long it has waited already, through another node: its place is by its age then.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn waited(mut self, waited: Duration) -> Self {
+        self.waited = waited;
         self
     }
 
@@ -197,6 +206,7 @@ impl<'a> Request<'a> {
             cost,
             limits,
             patience,
+            waited: self.waited,
         };
         let router = self.throttler.router();
         let routed = router.acquire(&request).await?;

@@ -137,34 +137,61 @@ impl ReleaseNumber {
     }
 }
 
+/// One run of one owner, which numbers arrivals and releases: those of different tenures don't compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Tenure(u64);
+
+impl Tenure {
+    /// The tenure with these bits: drawn at random, once for each run of an owner.
+    #[must_use]
+    pub const fn new(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The bits.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
 /// The one counter from which an owner draws arrival and release numbers, so that "it waited already
 /// when that was released" can be told from the numbers alone.
 #[derive(Debug, Clone, Default)]
-pub struct Sequence(u64);
+pub struct Sequence {
+    tenure: Tenure,
+    last: u64,
+}
 
 impl Sequence {
-    /// A counter that goes on after `last`.
+    /// The counter of a tenure that goes on after `last`.
     #[must_use]
-    pub const fn after(last: u64) -> Self {
-        Self(last)
+    pub const fn after(tenure: Tenure, last: u64) -> Self {
+        Self { tenure, last }
+    }
+
+    /// Whose numbers these are.
+    #[must_use]
+    pub const fn tenure(&self) -> Tenure {
+        self.tenure
     }
 
     /// The number drawn last.
     #[must_use]
     pub const fn last(&self) -> u64 {
-        self.0
+        self.last
     }
 
     /// Numbers the next arrival.
     pub fn arrival(&mut self) -> ArrivalNumber {
-        self.0 += 1;
-        ArrivalNumber(self.0)
+        self.last += 1;
+        ArrivalNumber(self.last)
     }
 
     /// Numbers the next release.
     pub fn release(&mut self) -> ReleaseNumber {
-        self.0 += 1;
-        ReleaseNumber(self.0)
+        self.last += 1;
+        ReleaseNumber(self.last)
     }
 }
 
@@ -188,6 +215,8 @@ impl Charge {
 /// A committed charge, released to one waiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
+    /// Whose numbers `arrival` and `release` are.
+    pub tenure: Tenure,
     /// The waiter's place in its owner's order of arrival.
     pub arrival: ArrivalNumber,
     /// The grant's own number, in its owner's order of release.

@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::Proposer;
 use crate::consensus::state_machine::LedgerReader;
-use crate::engine::grant::{NodeId, ShardId};
+use crate::engine::grant::{NodeId, ShardId, Tenure};
 
 /// The shards, by their index. Changes when one is respawned.
 type Shards = Vec<ActorRef<Message>>;
@@ -136,6 +136,7 @@ struct Supervisor;
 #[derive(Debug, Clone)]
 struct Place {
     id: ShardId,
+    tenure: Tenure,
     numbers: Arc<AtomicU64>,
 }
 
@@ -155,7 +156,8 @@ impl Actor for Supervisor {
         myself: ActorRef<()>,
         (shared, ids, table): Self::Arguments,
     ) -> Result<Supervised, ActorProcessingErr> {
-        let places: Vec<_> = ids.into_iter().map(|id| Place { id, numbers: Arc::new(AtomicU64::new(0)) }).collect();
+        let place = |id| Place { id, tenure: Tenure::new(rand::random()), numbers: Arc::new(AtomicU64::new(0)) };
+        let places: Vec<_> = ids.into_iter().map(place).collect();
         let mut shards = Vec::with_capacity(places.len());
         for place in &places {
             shards.push(spawn(&myself, &shared, place, false).await?);
@@ -206,8 +208,8 @@ async fn spawn(
     place: &Place,
     is_respawn: bool,
 ) -> Result<ActorRef<Message>, SpawnErr> {
-    let Place { id, numbers } = place.clone();
-    let arguments = Arguments { id, shared: Arc::clone(shared), numbers, is_respawn };
+    let Place { id, tenure, numbers } = place.clone();
+    let arguments = Arguments { id, shared: Arc::clone(shared), tenure, numbers, is_respawn };
     let (shard, _task) = Actor::spawn_linked(None, Shard, arguments, supervisor.get_cell()).await?;
     Ok(shard)
 }

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::{Inbox, Proposer, Settled};
 use crate::consensus::state_machine::LedgerReader;
-use crate::engine::grant::{Epoch, Grant, Sequence, ShardId};
+use crate::engine::grant::{Epoch, Grant, Sequence, ShardId, Tenure};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Proposal, Verdict};
 use crate::engine::limiter::Limiter;
@@ -61,6 +61,8 @@ pub(super) struct Arguments {
     pub id: ShardId,
     /// What it shares with the others.
     pub shared: Arc<Shared>,
+    /// Whose numbers it draws: its own and those of the shards that it was respawned from.
+    pub tenure: Tenure,
     /// The numbers drawn by those before it, so that a respawned shard goes on behind them.
     pub numbers: Arc<AtomicU64>,
     /// Whether waiters of a shard that crashed may come back.
@@ -133,7 +135,7 @@ impl Actor for Shard {
             connections: HashMap::new(),
             wakes: BTreeSet::new(),
             timer: None,
-            sequence: Sequence::after(arguments.numbers.load(Ordering::Acquire)),
+            sequence: Sequence::after(arguments.tenure, arguments.numbers.load(Ordering::Acquire)),
             ledger_clock: LedgerClock::starting(stamp, applied_at),
             slowest: SlowestDelivery::default(),
             respawn_settles_at: arguments.is_respawn.then(|| now + CALM),
@@ -204,10 +206,11 @@ impl State {
 
     fn requeue(&mut self, now: Now, key: &ConnectionKey, grant: &Grant, acquire: Acquire<Reply>) {
         self.slowest.observe(now.local, now.local.saturating_since(grant.proposed_at));
-        if self.connections.contains_key(key) {
+        if self.connections.contains_key(key) && grant.tenure == self.sequence.tenure() {
             self.with(now, key, |throttle, _, effects| throttle.requeue(now, grant, acquire, effects));
         } else {
-            // The shard that released it is gone, and with it whatever it remembered.
+            // The shard that released it is gone or another one, and its place is by its age.
+            self.with(now, key, |throttle, _, _| throttle.give_back(acquire.request, grant));
             self.acquire(now, key, acquire);
         }
     }

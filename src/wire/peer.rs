@@ -9,7 +9,7 @@ use super::v1;
 use super::v1::owner_message::Message as OwnerSays;
 use super::v1::routed_acquire::Patience as RoutedPatience;
 use super::v1::routed_refusal::Reason;
-use crate::engine::grant::{ArrivalNumber, Charge, Epoch, Grant, LogIndex, ReleaseNumber, RequestId};
+use crate::engine::grant::{ArrivalNumber, Charge, Epoch, Grant, LogIndex, ReleaseNumber, RequestId, Tenure};
 use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Cost, Limits, Niceness};
 use crate::engine::throttle::Refusal;
@@ -152,6 +152,7 @@ pub(crate) fn from_key(key: &ConnectionKey) -> v1::ConnectionKey {
 /// A slot as it travels, with the newest stamp that its owner has of the router at `now`.
 pub(crate) fn from_grant(grant: &Grant, stamp_nanos: u64, now: Timestamp) -> OwnerSays {
     OwnerSays::Granted(v1::RoutedGrant {
+        tenure: grant.tenure.get(),
         arrival: grant.arrival.get(),
         release: grant.release.get(),
         charged_at_nanos: grant.charge.stamp.as_nanos(),
@@ -210,6 +211,7 @@ fn grant(granted: &v1::RoutedGrant, niceness: Niceness, cost: Cost) -> Result<Gr
     };
     let echoed = Timestamp::from_nanos(granted.stamp_nanos);
     Ok(Grant {
+        tenure: Tenure::new(granted.tenure),
         arrival: ArrivalNumber::from_wire(granted.arrival),
         release: ReleaseNumber::from_wire(granted.release),
         niceness,

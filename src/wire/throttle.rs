@@ -40,6 +40,8 @@ pub(crate) struct ParsedAcquire {
     pub tokens: u32,
     /// How long it waits.
     pub waits: Waits,
+    /// How long it has waited already, through another server.
+    pub waited: Duration,
 }
 
 /// Parses the acquire of `message.field`, which is required. `field` begins the paths of its own fields.
@@ -64,8 +66,9 @@ pub(crate) fn acquire(field: &str, message: Option<v1::Acquire>) -> Result<Parse
         return Err(BadField::new(at("timeout"), "is 0s: it takes more than 0s, at most 30 days"));
     }
     let max_wait = message.max_wait.map(|span| wait(&at("max_wait"), span)).transpose()?;
-    let niceness = Niceness::new(message.niceness);
-    Ok(ParsedAcquire { id, key, limits, niceness, units, tokens: message.tokens, waits: Waits { timeout, max_wait } })
+    let waited = message.waited.map(|span| wait(&at("waited"), span)).transpose()?.unwrap_or_default();
+    let (niceness, tokens, waits) = (Niceness::new(message.niceness), message.tokens, Waits { timeout, max_wait });
+    Ok(ParsedAcquire { id, key, limits, niceness, units, tokens, waits, waited })
 }
 
 /// Parses the acquire of a try, which waits for nothing.
@@ -74,6 +77,9 @@ pub(crate) fn acquire(field: &str, message: Option<v1::Acquire>) -> Result<Parse
 /// The first field that breaks its rule.
 pub(crate) fn try_acquire(field: &str, message: Option<v1::Acquire>) -> Result<ParsedAcquire, BadField> {
     let parsed = acquire(field, message)?;
+    if !parsed.waited.is_zero() {
+        return Err(BadField::new(format!("{field}.waited"), format!("is {:?}: a try takes none", parsed.waited)));
+    }
     match parsed.waits {
         Waits { timeout: Some(span), .. } => {
             Err(BadField::new(format!("{field}.timeout"), format!("is {span:?}: a try takes none")))

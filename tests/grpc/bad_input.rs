@@ -77,6 +77,7 @@ const BROKEN: &[(Spoil, &str, &str)] = &[
         "cost of 1 units and 6 tokens is over the limit of 5 per 3600s",
     ),
     (|acquire| acquire.timeout = Some(span(Duration::ZERO)), "acquire.timeout", "is 0s: it takes more than 0s, at most 30 days"),
+    (|acquire| acquire.waited = Some(span(721 * HOUR)), "acquire.waited", "is 2595600s: it takes at most 30 days"),
     (|acquire| acquire.timeout = Some(span(721 * HOUR)), "acquire.timeout", "is 2595600s: it takes at most 30 days"),
     (|acquire| acquire.max_wait = Some(span(721 * HOUR)), "acquire.max_wait", "is 2595600s: it takes at most 30 days"),
 ];
@@ -107,12 +108,13 @@ async fn every_field_that_breaks_its_rule_is_named_with_its_value() {
 }
 
 #[tokio::test]
-async fn a_try_takes_no_timeout_and_no_longest_wait() {
+async fn a_try_takes_no_timeout_and_no_longest_wait_and_has_not_waited() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let timed = v1::Acquire { timeout: Some(span(SECOND)), ..acquire("tried", 5, HOUR) };
     let waiting = v1::Acquire { max_wait: Some(span(SECOND)), ..acquire("tried", 5, HOUR) };
-    for (broken, field) in [(timed, "acquire.timeout"), (waiting, "acquire.max_wait")] {
+    let aged = v1::Acquire { waited: Some(span(SECOND)), ..acquire("tried", 5, HOUR) };
+    for (broken, field) in [(timed, "acquire.timeout"), (waiting, "acquire.max_wait"), (aged, "acquire.waited")] {
         let error = soon(client.try_acquire(trying(broken))).await.unwrap_err();
         assert_eq!(refused(&error), (field.to_owned(), "is 1s: a try takes none".to_owned()));
     }

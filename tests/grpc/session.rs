@@ -8,7 +8,7 @@ use turnstile::api::v1::session_request::Message;
 use turnstile::api::v1::session_response::Message as Said;
 use turnstile::api::{Bounds, v1};
 
-use crate::support::{HOUR, SECOND, Server, Talk, acquire, asking, id, soon, time, under};
+use crate::support::{HOUR, SECOND, Server, Talk, acquire, asking, id, soon, span, time, under};
 
 /// What a unary call would have ended with.
 fn failure(said: Said) -> Status {
@@ -59,6 +59,33 @@ async fn what_is_given_back_goes_to_the_next_and_what_is_done_does_not() {
     let (third, throttled) = talk.hear().await;
     let Said::Throttled(throttled) = throttled else { panic!("nothing is free: {throttled:?}") };
     assert!(third == id(3) && time(throttled.retry_after) > HOUR - 60 * SECOND);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_waited_elsewhere_comes_before_those_who_came_after_it() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    let mut talk = Talk::begin(&mut client).await;
+    let full = |number, waited| Message::Acquire(v1::Acquire { waited, ..under(number, acquire("full", 1, HOUR)) });
+    talk.say(full(1, None)).await;
+    let first = grant(talk.hear().await.1).grant.unwrap();
+    talk.say(full(2, None)).await;
+    server.until_waiting(1).await;
+    // In the order in which they began to wait.
+    for (number, waited) in [(3, 90), (4, 80)] {
+        talk.say(full(number, Some(span(waited * SECOND)))).await;
+    }
+    server.until_waiting(3).await;
+    for (gives_back, next) in [(1, 3), (3, 4), (4, 2)] {
+        talk.say(give_back(gives_back)).await;
+        assert_eq!(talk.hear().await, (id(gives_back), ENDED));
+        let (who, said) = talk.hear().await;
+        let granted = grant(said).grant.unwrap();
+        assert_eq!(who, id(next));
+        assert!(granted.tenure == first.tenure && granted.release > first.release, "one owner numbers them all");
+        assert_eq!(time(granted.waited) > 70 * SECOND, next > 2);
+    }
     server.stop().await;
 }
 

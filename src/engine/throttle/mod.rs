@@ -243,7 +243,9 @@ impl<T> Throttle<T> {
                 }
                 let Waiter { request, niceness, cost, arrival, arrived_at, reply, .. } = waiter;
                 let (release, released_at) = (sequence.release(), now.local);
-                let grant = Grant { arrival, release, niceness, cost, charge, guard, proposed_at, arrived_at, released_at };
+                let tenure = sequence.tenure();
+                let grant =
+                    Grant { tenure, arrival, release, niceness, cost, charge, guard, proposed_at, arrived_at, released_at };
                 effects.push(Effect::Release { reply, request, grant });
             }
         }
