@@ -46,6 +46,14 @@ impl Clock {
     }
 }
 
+/// The machine's monotonic clock: the same for all its processes, from an origin of its own.
+#[cfg(feature = "cli")]
+pub(crate) fn machine_now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // It counts up from the machine's start.
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
+}
+
 /// Waits for `span`. Cancel-safe.
 #[expect(clippy::disallowed_methods, reason = "this is where time is waited for")]
 pub(crate) async fn sleep(span: Duration) {

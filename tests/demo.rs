@@ -102,7 +102,7 @@ fn the_emulator_ends_when_its_input_closes() -> Outcome {
 
 #[test]
 fn the_demo_ends_with_one_json_object() -> Outcome {
-    let flags = ["demo", "--seconds", "2", "--workers", "3", "--json"];
+    let flags = ["demo", "--seconds", "2", "--workers", "3", "--kill", "none", "--json"];
     let output = Command::new(env!("CARGO_BIN_EXE_turnstile")).args(flags).output()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stdout = String::from_utf8(output.stdout)?;
@@ -111,5 +111,21 @@ fn the_demo_ends_with_one_json_object() -> Outcome {
         assert_eq!(verdict.get(name), Some(&Value::from(0)), "{name}");
     }
     assert!(verdict.get("granted").and_then(Value::as_u64) > Some(0));
+    assert_eq!(verdict.get("failover_gap_seconds"), Some(&Value::Null));
+    Ok(())
+}
+
+#[test]
+fn the_demo_outlives_the_owner_of_its_busiest_connection() -> Outcome {
+    let flags = ["demo", "--seconds", "14", "--seed", "5", "--json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_turnstile")).args(flags).output()?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains(", which owned hubspot/acme-crm, was killed at 7."), "{told}");
+    let stdout = String::from_utf8(output.stdout)?;
+    let verdict: Value = serde_json::from_str(stdout.lines().last().ok_or("no line")?)?;
+    let gap = verdict.get("failover_gap_seconds").and_then(Value::as_f64).ok_or("no gap")?;
+    println!("next grant after {gap} s, {} queued again", verdict["requeued"]);
+    assert!(gap <= 1.5 && verdict["requeued"].as_u64() >= Some(20), "{verdict}");
     Ok(())
 }

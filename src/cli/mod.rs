@@ -9,6 +9,7 @@ mod demo;
 mod node;
 mod operate;
 mod platform;
+mod remote;
 mod settings;
 mod shutdown;
 mod time;
@@ -51,6 +52,9 @@ enum Command {
     /// Emulate rate-limited platforms over HTTP, for the demo and tests
     #[command(hide = true)]
     Platform(platform::PlatformArgs),
+    /// Be one of the demo's workers
+    #[command(hide = true)]
+    Worker(demo::WorkerArgs),
 }
 
 /// Why a subcommand failed.
@@ -71,6 +75,8 @@ enum CliError {
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Platform(#[from] platform::PlatformError),
+    #[error(transparent)]
+    Worker(#[from] demo::WorkerError),
 }
 
 /// Runs the binary with the process's own arguments.
@@ -102,6 +108,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::RefusePeers(args) => runtime()?.block_on(operate::refuse_peers(args))?,
         Command::Demo(args) => return Ok(runtime()?.block_on(demo::run(args))?),
         Command::Platform(args) => runtime()?.block_on(platform::run(args))?,
+        Command::Worker(args) => return Ok(runtime()?.block_on(demo::run_worker(args))?),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,7 +139,7 @@ mod tests {
     #[test]
     fn the_emulator_is_hidden_from_the_help() {
         let help = Cli::command().render_help().to_string();
-        assert!(help.contains("demo") && !help.contains("platform "));
+        assert!(help.contains("demo") && !help.contains("platform ") && !help.contains("worker "));
     }
 
     #[test]
@@ -142,8 +149,8 @@ mod tests {
             Cli::try_parse_from(all).expect_err("the flags are wrong").to_string()
         };
         assert!(refused(&["--seconds", "0"]).contains("1..=3600"));
-        assert!(refused(&["--workers", "0"]).contains("from 1 to 256"));
-        assert!(refused(&["--kill", "everyone"]).contains("possible values: none"));
+        assert!(refused(&["--workers", "0"]).contains("from 1 to 64"));
+        assert!(refused(&["--kill", "everyone"]).contains("possible values: owner, leader, none"));
         assert!(refused(&["--seed", "x"]).contains("invalid"));
     }
 }

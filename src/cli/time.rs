@@ -5,27 +5,27 @@
 
 use std::time::Duration;
 
-use crate::clock::Clock;
-use crate::engine::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::machine_now;
 
 pub(crate) use crate::clock::{sleep, timeout};
 
-/// Counts from the moment it was started. Copies count from the same moment.
-#[derive(Debug, Clone, Copy)]
+/// Counts from the moment it was started. Copies count from the same moment, in other processes of this machine, too.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Stopwatch {
-    clock: Clock,
-    started: Timestamp,
+    /// By the machine's own clock.
+    started: Duration,
 }
 
 impl Stopwatch {
     /// Starts counting now.
     pub(crate) fn start() -> Self {
-        let clock = Clock::start();
-        Self { clock, started: clock.now() }
+        Self { started: machine_now() }
     }
 
     /// The time since the start; never runs backwards.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.clock.now().saturating_since(self.started)
+        machine_now().saturating_sub(self.started)
     }
 }

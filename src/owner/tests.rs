@@ -111,13 +111,14 @@ fn request(id: u128, limits: Limits) -> Request {
         cost: Cost::ONE,
         limits,
         patience: Patience::Endless,
+        waited: Duration::ZERO,
     }
 }
 
 /// Puts an acquire into the shard's mailbox as the router does.
 fn send(shard: &ActorRef<Message>, request: &Request) -> oneshot::Receiver<Outcome> {
     let (reply, answer) = Reply::channel();
-    let Request { key, id, retryable, niceness, cost, limits, patience } = request.clone();
+    let Request { key, id, retryable, niceness, cost, limits, patience, .. } = request.clone();
     let acquire = Acquire { request: id, retryable, niceness, cost, limits, waited: Duration::ZERO, patience, reply };
     shard.cast(Message::Acquire(key, acquire, Timestamp::from_nanos(u64::MAX))).unwrap();
     answer

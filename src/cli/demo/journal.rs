@@ -1,20 +1,22 @@
-//! The journal: every request of the run, from issue to end.
+//! The journal: every request of the run, from issue to end, put together from the workers' accounts.
 //!
 //! Promises: one clock for all records; memory grows with the requests issued and with nothing else.
 //! Must not: judge. The judge reads the records after the run, the view reads counts during it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::judge::{Sequence, Tenure};
+use super::worker::{Event, Told, What};
 use crate::cli::connections::{ConnectionSpec, Limit};
 use crate::cli::time::Stopwatch;
 
 /// One request. Times count from the start of the run.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
+    /// Who issued it.
+    pub(crate) worker: u32,
     /// The place of its connection.
     pub(crate) connection: usize,
     /// 0 is served first.
@@ -27,19 +29,11 @@ pub(crate) struct Record {
     pub(crate) ended: Option<Outcome>,
 }
 
-/// What the permit told.
+/// A grant as its worker saw it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grant {
-    /// The owner's incarnation that numbered it.
-    pub(crate) tenure: Tenure,
-    /// Its arrival number.
-    pub(crate) arrival: Sequence,
-    /// Its release number.
-    pub(crate) release: Sequence,
-    /// How much longer than the window the grant is counted for its way to the worker.
-    pub(crate) delivery: Duration,
-    /// The same for the way to the platform; with several limits, the largest of them.
-    pub(crate) guard: Duration,
+    /// What the permit told.
+    pub(crate) told: Told,
     /// When the worker held the permit.
     pub(crate) granted: Duration,
 }
@@ -55,17 +49,6 @@ pub(crate) enum Outcome {
     Cancelled,
     /// The throttler answered with an error.
     Failed,
-}
-
-/// The number of a record, unique in the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RecordId(usize);
-
-impl RecordId {
-    /// The number as text for the platform's request id.
-    pub(crate) fn number(self) -> usize {
-        self.0
-    }
 }
 
 /// What the view shows of one connection now.
@@ -91,6 +74,8 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 struct State {
     records: Vec<Record>,
+    /// The place of a record, by worker and request.
+    places: HashMap<(u32, u64), usize>,
     live: Vec<Live>,
     first_failure: Option<String>,
 }
@@ -116,7 +101,12 @@ impl Journal {
         };
         Self {
             clock: Stopwatch::start(),
-            state: Mutex::new(State { records: Vec::new(), live: specs.iter().map(live).collect(), first_failure: None }),
+            state: Mutex::new(State {
+                records: Vec::new(),
+                places: HashMap::new(),
+                live: specs.iter().map(live).collect(),
+                first_failure: None,
+            }),
         }
     }
 
@@ -125,54 +115,26 @@ impl Journal {
         self.clock.elapsed()
     }
 
-    /// Records that a request starts to wait.
-    pub(crate) fn issued(&self, connection: usize, niceness: u32) -> RecordId {
-        let mut state = self.state.lock();
-        let enqueued = self.clock.elapsed();
-        state.records.push(Record { connection, niceness, enqueued, grant: None, ended: None });
-        if let Some(live) = state.live.get_mut(connection) {
-            *live.glance.waiting.entry(niceness).or_default() += 1;
-        }
-        RecordId(state.records.len() - 1)
+    /// The clock of the run, for the workers.
+    pub(crate) fn clock(&self) -> Stopwatch {
+        self.clock
     }
 
-    /// Records that it was let go; `grant` is asked with the time.
-    pub(crate) fn granted(&self, id: RecordId, grant: impl FnOnce(Duration) -> Grant) {
+    /// Takes down what a worker says. What it says about a request that it has not issued is left out.
+    pub(crate) fn note(&self, worker: u32, event: Event) {
+        let Event { request, at, what } = event;
         let mut state = self.state.lock();
-        let now = self.clock.elapsed();
-        let State { records, live, .. } = &mut *state;
-        let Some(record) = records.get_mut(id.0) else {
-            return;
-        };
-        record.grant = Some(grant(now));
-        if let Some(live) = live.get_mut(record.connection) {
-            live.left_queue(record.niceness);
-            live.glance.granted += 1;
-            live.recent.push_back(now);
-            live.forget_before(now);
-        }
-    }
-
-    /// Records how it ended.
-    pub(crate) fn ended(&self, id: RecordId, outcome: Outcome) {
-        let mut state = self.state.lock();
-        let State { records, live, .. } = &mut *state;
-        let Some(record) = records.get_mut(id.0) else {
-            return;
-        };
-        record.ended = Some(outcome);
-        if let Some(live) = live.get_mut(record.connection) {
-            if record.grant.is_none() {
-                live.left_queue(record.niceness);
+        match what {
+            What::Issued { connection, niceness } => state.issued((worker, request), connection, niceness, at),
+            What::Granted(told) => state.granted((worker, request), Grant { told, granted: at }),
+            What::Called { accepted: true } => state.ended((worker, request), Outcome::Accepted),
+            What::Called { accepted: false } => state.ended((worker, request), Outcome::Refused),
+            What::Dropped => state.ended((worker, request), Outcome::Cancelled),
+            What::Failed { error } => {
+                state.first_failure.get_or_insert(error);
+                state.ended((worker, request), Outcome::Failed);
             }
-            live.glance.refused += u64::from(outcome == Outcome::Refused);
         }
-    }
-
-    /// Records that the throttler answered with an error, and keeps the first of them.
-    pub(crate) fn failed(&self, id: RecordId, error: &dyn std::error::Error) {
-        self.ended(id, Outcome::Failed);
-        self.state.lock().first_failure.get_or_insert_with(|| error.to_string());
     }
 
     /// What the throttler said when it first failed.
@@ -190,6 +152,39 @@ impl Journal {
     /// All records so far.
     pub(crate) fn records(&self) -> Vec<Record> {
         self.state.lock().records.clone()
+    }
+}
+
+impl State {
+    fn issued(&mut self, id: (u32, u64), connection: usize, niceness: u32, enqueued: Duration) {
+        self.places.insert(id, self.records.len());
+        self.records.push(Record { worker: id.0, connection, niceness, enqueued, grant: None, ended: None });
+        if let Some(live) = self.live.get_mut(connection) {
+            *live.glance.waiting.entry(niceness).or_default() += 1;
+        }
+    }
+
+    fn granted(&mut self, id: (u32, u64), grant: Grant) {
+        let Some(record) = self.places.get(&id).and_then(|place| self.records.get_mut(*place)) else { return };
+        record.grant = Some(grant);
+        if let Some(live) = self.live.get_mut(record.connection) {
+            live.left_queue(record.niceness);
+            live.glance.granted += 1;
+            // Of several workers, some are read a little later than others.
+            let place = live.recent.partition_point(|granted| *granted <= grant.granted);
+            live.recent.insert(place, grant.granted);
+        }
+    }
+
+    fn ended(&mut self, id: (u32, u64), outcome: Outcome) {
+        let Some(record) = self.places.get(&id).and_then(|place| self.records.get_mut(*place)) else { return };
+        record.ended = Some(outcome);
+        if let Some(live) = self.live.get_mut(record.connection) {
+            if record.grant.is_none() {
+                live.left_queue(record.niceness);
+            }
+            live.glance.refused += u64::from(outcome == Outcome::Refused);
+        }
     }
 }
 
@@ -217,6 +212,7 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
+    use super::super::judge::{Sequence, Tenure};
     use super::*;
     use crate::cli::connections;
 
@@ -225,28 +221,16 @@ mod tests {
         Journal::start(&connections::parse(text).expect("the text is right"))
     }
 
-    fn grant(granted: Duration) -> Grant {
-        Grant {
-            tenure: Tenure(0),
-            arrival: Sequence(1),
-            release: Sequence(2),
-            delivery: Duration::ZERO,
-            guard: Duration::ZERO,
-            granted,
-        }
-    }
-
     #[test]
     fn a_glance_counts_who_waits_and_what_the_window_holds() {
         let journal = journal();
-        let ids: Vec<_> = (0..3).map(|_| journal.issued(0, 5)).collect();
-        for id in ids.iter().take(1) {
-            journal.granted(*id, grant);
-            journal.ended(*id, Outcome::Refused);
-        }
-        for id in ids.iter().skip(2) {
-            journal.ended(*id, Outcome::Cancelled);
-        }
+        let note = |request, what| journal.note(7, Event { request, at: Duration::ZERO, what });
+        (0..3).for_each(|request| note(request, What::Issued { connection: 0, niceness: 5 }));
+        let (tenure, arrival, release) = (Tenure(0), Sequence(1), Sequence(2));
+        note(0, What::Granted(Told { tenure, arrival, release, delivery: Duration::ZERO, guard: Duration::ZERO }));
+        note(0, What::Called { accepted: false });
+        note(2, What::Dropped);
+        note(99, What::Dropped);
         let glances = journal.glance();
         let glance = glances.first().expect("one connection");
         assert_eq!((glance.granted, glance.refused), (1, 1));

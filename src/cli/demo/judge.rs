@@ -4,6 +4,7 @@
 //! compared only within one connection and one tenure of its owner.
 //! Must not: read a clock, print, or know how the records came about.
 
+mod failover;
 mod ordering;
 #[cfg(test)]
 mod tests;
@@ -12,8 +13,11 @@ mod utilisation;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::journal::{Outcome, Record};
+use serde::{Deserialize, Serialize};
+
+use super::journal::{Grant, Outcome, Record};
 use crate::cli::connections::{ConnectionSpec, Limit};
+pub(crate) use failover::{Blow, Failover, OVER_WITHIN};
 use ordering::Stay;
 pub(crate) use utilisation::Utilisation;
 
@@ -28,12 +32,12 @@ pub(crate) const TOLERANCE: f64 = 0.01;
 const OVERTAKEN_BY: Duration = Duration::from_secs(1);
 
 /// An arrival or release number; one owner draws both from one counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Sequence(pub(crate) u64);
 
-/// One incarnation of one owner; numbers of different tenures don't compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Tenure(pub(crate) u32);
+/// One run of one owner; numbers of different tenures don't compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Tenure(pub(crate) u64);
 
 /// What others than the workers say of one connection: the platform counted, the limiter declared.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +95,8 @@ pub(crate) struct Verdict {
     pub(crate) total: Findings,
     /// The place of that connection.
     pub(crate) furthest: Option<usize>,
+    /// What a kill has cost, if there was one.
+    pub(crate) failover: Option<Failover>,
 }
 
 /// Whether a connection is one that is kept saturated.
@@ -98,9 +104,14 @@ pub(crate) fn is_saturated(spec: &ConnectionSpec) -> bool {
     spec.limits.iter().any(|limit| limit.window <= SATURATED_UP_TO)
 }
 
-/// Judges a run whose load ended at `until`. `accounts` are in the order of the
-/// connections.
-pub(crate) fn judge(specs: &[ConnectionSpec], records: &[Record], accounts: &[Account], until: Duration) -> Verdict {
+/// Judges a run whose load ended at `until` and in which this blow fell, if any did. `accounts` are in the order of the connections.
+pub(crate) fn judge(
+    specs: &[ConnectionSpec],
+    records: &[Record],
+    accounts: &[Account],
+    blow: Option<&Blow>,
+    until: Duration,
+) -> Verdict {
     let mut by_connection: Vec<Vec<&Record>> = vec![Vec::new(); specs.len()];
     for record in records {
         if let Some(own) = by_connection.get_mut(record.connection) {
@@ -111,7 +122,7 @@ pub(crate) fn judge(specs: &[ConnectionSpec], records: &[Record], accounts: &[Ac
     let mut short = Vec::new();
     for (place, (spec, own)) in specs.iter().zip(&by_connection).enumerate() {
         let account = accounts.get(place).cloned().unwrap_or_default();
-        let findings = examine(spec, own, &account, until);
+        let findings = examine(spec, own, &account, blow, until);
         // A long window beside a short one blocks urgent and nice alike: that says nothing of priority.
         if spec.limits.iter().all(|limit| limit.window <= SATURATED_UP_TO) {
             short.extend(own.iter().copied());
@@ -119,6 +130,7 @@ pub(crate) fn judge(specs: &[ConnectionSpec], records: &[Record], accounts: &[Ac
         verdict.add(place, findings);
     }
     verdict.total.waits = waits(&short);
+    verdict.failover = blow.map(|blow| failover::judge(specs, &by_connection, blow, until));
     verdict
 }
 
@@ -145,14 +157,14 @@ impl Verdict {
     }
 }
 
-fn examine(spec: &ConnectionSpec, records: &[&Record], account: &Account, until: Duration) -> Findings {
+fn examine(spec: &ConnectionSpec, records: &[&Record], account: &Account, blow: Option<&Blow>, until: Duration) -> Findings {
     let mut tenures: BTreeMap<Tenure, Vec<Stay>> = BTreeMap::new();
     for record in records {
         if let Some(grant) = &record.grant {
-            tenures.entry(grant.tenure).or_default().push(Stay {
+            tenures.entry(grant.told.tenure).or_default().push(Stay {
                 niceness: record.niceness,
-                arrival: grant.arrival,
-                release: grant.release,
+                arrival: grant.told.arrival,
+                release: grant.told.release,
             });
         }
     }
@@ -169,7 +181,7 @@ fn examine(spec: &ConnectionSpec, records: &[&Record], account: &Account, until:
         cancelled: count(|record| record.ended == Some(Outcome::Cancelled)),
         duplicates: account.duplicates + tenures.values().map(|stays| repeated(stays)).sum::<u64>(),
         waits: waits(records),
-        utilisation: is_saturated(spec).then(|| measure(spec, records, &account.guards, until)).flatten(),
+        utilisation: is_saturated(spec).then(|| utilisation(spec, records, &account.guards, blow, until)).flatten(),
     }
 }
 
@@ -203,18 +215,38 @@ fn forgotten(records: &[&Record]) -> u64 {
     number(records.iter().filter(overtaken).count())
 }
 
-fn measure(spec: &ConnectionSpec, records: &[&Record], guards: &[Duration], until: Duration) -> Option<Utilisation> {
+/// The utilisation of the whole run; or of its parts before a blow and after the failover, whichever is further from what was expected.
+fn utilisation(
+    spec: &ConnectionSpec,
+    records: &[&Record],
+    guards: &[Duration],
+    blow: Option<&Blow>,
+    until: Duration,
+) -> Option<Utilisation> {
     let mut grants: Vec<_> = records.iter().filter_map(|record| record.grant.as_ref()).collect();
     grants.sort_unstable_by_key(|grant| grant.granted);
+    let Some(blow) = blow else { return measure(spec, &grants, guards, until) };
+    let split = grants.partition_point(|grant| grant.granted <= blow.at);
+    let (before, after) = grants.split_at_checked(split)?;
+    // A part that begins in the middle of a long window says nothing of what that window still allows.
+    let is_single = spec.limits.len() == 1;
+    let over = blow.at + OVER_WITHIN + spec.limits.iter().map(|limit| limit.window).max().unwrap_or_default();
+    let after = after.get(after.partition_point(|grant| grant.granted <= over)..).filter(|_| is_single);
+    let parts = [measure(spec, before, guards, blow.at), after.and_then(|after| measure(spec, after, guards, until))];
+    parts.into_iter().flatten().max_by(|one, other| one.distance().total_cmp(&other.distance()))
+}
+
+/// `grants` must ascend.
+fn measure(spec: &ConnectionSpec, grants: &[&Grant], guards: &[Duration], until: Duration) -> Option<Utilisation> {
     let starts: Vec<_> = grants.iter().map(|grant| grant.granted).collect();
     // A margin delays whoever takes the same slot next, so those of the last cycle have delayed nobody yet.
     let cycle = spec.limits.iter().map(|limit| limit.requests).min().and_then(|least| usize::try_from(least.get()).ok())?;
     let delaying = grants.len().saturating_sub(1) / cycle * cycle;
-    let delaying = grants.get(..delaying).filter(|delaying| !delaying.is_empty()).unwrap_or(&grants);
+    let delaying = grants.get(..delaying).filter(|delaying| !delaying.is_empty()).unwrap_or(grants);
     let count = u32::try_from(delaying.len()).ok()?;
     let mean = |sum: Duration| sum.checked_div(count).unwrap_or_default();
-    let delivery = mean(delaying.iter().map(|grant| grant.delivery).sum());
-    let told = mean(delaying.iter().map(|grant| grant.guard).sum());
+    let delivery = mean(delaying.iter().map(|grant| grant.told.delivery).sum());
+    let told = mean(delaying.iter().map(|grant| grant.told.guard).sum());
     let is_single = spec.limits.len() == 1;
     let widen = |(place, limit): (usize, &Limit)| {
         let own = guards.get(place).copied().filter(|_| !is_single);

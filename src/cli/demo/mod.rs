@@ -1,27 +1,33 @@
-//! `turnstile demo`: workers saturate emulated platforms through `throttle`, and a judge looks on.
+//! `turnstile demo`: workers saturate emulated platforms through a cluster, a node of it is killed, and a judge looks on.
 //!
 //! ```text
-//! demo ─┬─ starts ──► platform emulator, a process of its own      (emulator)
-//!       ├─ starts ──► a node, its data in a temporary folder
-//!       ├─ starts ──► workers ── acquire ─► call ─► journal        (crew, traffic, journal)
-//!       ├─ shows ───► a page or lines                              (view, style)
-//!       └─ judges ──► journal + the platform's own report          (judge, promises, report, summary)
+//! demo ─┬─ starts ──► platform emulator, a process                           (emulator)
+//!       ├─ starts ──► three nodes, a process each, with disks of their own   (cluster)
+//!       ├─ starts ──► workers, a process each ── acquire ─► call             (crew ◄─ events ─ worker, loops, traffic)
+//!       │                                          └─ what happens ──► journal
+//!       ├─ kills ───► a node, in the middle                                  (fault)
+//!       ├─ shows ───► a page or lines                                        (view, style)
+//!       └─ judges ──► journal + the platform's own report                    (judge, promises, report, summary)
 //! ```
 //!
-//! Promises: whatever ends the run, the workers, the node and the emulator end before it returns.
+//! Promises: whatever ends the run, its processes end before it returns, or with it.
 
+mod child;
+mod cluster;
 mod crew;
 mod emulator;
+mod fault;
 mod journal;
 mod judge;
+mod loops;
 mod promises;
 mod report;
 mod style;
 mod summary;
 mod traffic;
 mod view;
+mod worker;
 
-use std::error::Error;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -29,22 +35,25 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crew::{Crew, CrewError, Site};
+use tempfile::TempDir;
+
+use cluster::{Cluster, ClusterError};
+use crew::{Crew, CrewError};
 use emulator::{Emulator, EmulatorError};
+use fault::{Kill, strike};
 use journal::Journal;
-use judge::{Account, judge};
+use judge::{Account, Blow, judge};
+use loops::LoopError;
 use view::{Heading, View};
+pub(crate) use worker::{WorkerArgs, WorkerError, run as run_worker};
 
 use super::connections::{self, ConnectionSpec, ConnectionsError};
 use super::platform::Report as PlatformReport;
 use super::{shutdown, time};
-use crate::{Node, NodeConfig, RateLimit};
+use crate::RateLimit;
 
 /// The connections of the demo, with where their limits come from.
 const CONNECTIONS: &str = include_str!("connections.toml");
-
-/// How long the node may take to start and to end.
-const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Flags of `turnstile demo`.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,34 +61,27 @@ pub(crate) struct DemoArgs {
     /// How long to run; a connection is judged for its utilisation after three of its windows
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
-    /// How many workers share the load; more workers are not more load
-    #[arg(long, value_name = "N", default_value = "8", value_parser = workers)]
+    /// How many workers, a process each, share the load; more workers are not more load
+    #[arg(long, value_name = "N", default_value = "4", value_parser = workers)]
     workers: NonZeroU32,
     /// Where the randomness of the load starts
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// What to kill during the run
-    #[arg(long, value_name = "WHAT", default_value = "none")]
+    /// What to kill in the middle of the run
+    #[arg(long, value_name = "WHAT", default_value = "owner")]
     kill: Kill,
     /// Print the verdict as one JSON object, the last line on standard output; all else goes to standard error
     #[arg(long)]
     json: bool,
 }
 
-/// The most workers a run may have; each has an HTTP client of its own.
-const MOST_WORKERS: u32 = 256;
+/// The most workers a run may have; each is a process.
+const MOST_WORKERS: u32 = 64;
 
 fn workers(text: &str) -> Result<NonZeroU32, String> {
     let number = text.parse::<NonZeroU32>().ok();
     let allowed = number.filter(|number| number.get() <= MOST_WORKERS);
     allowed.ok_or_else(|| format!("not a number from 1 to {MOST_WORKERS}"))
-}
-
-/// What is killed during the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kill {
-    /// Nothing: the promises of a healthy node
-    None,
 }
 
 /// Why the demo came to no verdict.
@@ -95,22 +97,18 @@ pub(crate) enum DemoError {
         #[source]
         source: io::Error,
     },
-    /// The node doesn't start.
-    #[error("cannot start the node")]
-    Node {
-        /// Why.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// The node doesn't start in time.
-    #[error("the node did not start within {NODE_PATIENCE:?}")]
-    SlowNode,
+    /// The cluster is of no use.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The emulator is of no use.
     #[error(transparent)]
     Emulator(#[from] EmulatorError),
     /// The workers can't go on.
     #[error(transparent)]
     Crew(#[from] CrewError),
+    /// A connection's limits are none.
+    #[error(transparent)]
+    Limits(#[from] LoopError),
     /// Ended by a signal before there was anything to judge.
     #[error("ended before the run had begun")]
     Interrupted,
@@ -128,89 +126,128 @@ pub(crate) enum DemoError {
 /// # Errors
 /// When there is no verdict; see [`DemoError`].
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
-    // The one thing that can be killed today is nothing.
-    let Kill::None = args.kill;
     let specs = connections::parse(CONNECTIONS)?;
     let preparing = |source| DemoError::Prepare { source };
     let mut signals = shutdown::Signals::listen().map_err(preparing)?;
     let folder = tempfile::Builder::new().prefix("turnstile-demo-").tempdir().map_err(preparing)?;
-
-    let (emulator, node) = tokio::select! {
+    let (emulator, cluster) = tokio::select! {
         started = start(folder.path()) => started?,
-        // Dropping the start kills the emulator and drops the node.
+        // Dropping the start kills the processes.
         () = signals.asked_to_end() => return Err(DemoError::Interrupted),
     };
-    let run = Run { args: &args, specs: &specs };
-    let observed = run.observe(emulator, &node, &mut signals).await;
-    // Whether the node ended in time or not, the process ends after this; its folder is temporary.
-    time::timeout(NODE_PATIENCE, node.shutdown()).await.ok();
-    run.conclude(&observed?)
+    let run = Run { args: &args, specs: &specs, folder: &folder };
+    let observed = run.observe(emulator, cluster, &mut signals).await?;
+    run.conclude(&observed)
 }
 
-/// The emulator and a node, with what they keep in this folder.
-async fn start(folder: &Path) -> Result<(Emulator, Node), DemoError> {
+/// The emulator and a cluster, with what they keep in this folder.
+async fn start(folder: &Path) -> Result<(Emulator, Cluster), DemoError> {
     let file = folder.join("connections.toml");
     std::fs::write(&file, CONNECTIONS).map_err(|source| DemoError::Prepare { source })?;
-    let emulator = Emulator::start(&file).await?;
-    let starting = Node::start(NodeConfig::on_disk(folder.join("node")));
-    let node = time::timeout(NODE_PATIENCE, starting)
-        .await
-        .map_err(|_| DemoError::SlowNode)?
-        .map_err(|source| DemoError::Node { source: Box::new(source) })?;
-    Ok((emulator, node))
+    let emulator = Emulator::start(folder, &file).await?;
+    Ok((emulator, Cluster::start(folder).await?))
 }
 
 /// What a run left behind.
 struct Observed {
     journal: Arc<Journal>,
     report: PlatformReport,
+    blow: Option<Blow>,
     lasted: Duration,
+}
+
+/// Everything that runs.
+struct Stage<'a> {
+    emulator: Emulator,
+    cluster: Cluster,
+    crew: Crew,
+    view: View,
+    journal: Arc<Journal>,
+    signals: &'a mut shutdown::Signals,
+}
+
+/// How a part of the run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    Whole,
+    Interrupted,
 }
 
 struct Run<'a> {
     args: &'a DemoArgs,
     specs: &'a [ConnectionSpec],
+    folder: &'a TempDir,
 }
 
 impl Run<'_> {
     /// Puts the load on until the time is over or a signal comes, and gathers what was seen.
-    async fn observe(&self, mut emulator: Emulator, node: &Node, signals: &mut shutdown::Signals) -> Result<Observed, DemoError> {
+    async fn observe(
+        &self,
+        emulator: Emulator,
+        cluster: Cluster,
+        signals: &mut shutdown::Signals,
+    ) -> Result<Observed, DemoError> {
         let journal = Arc::new(Journal::start(self.specs));
-        let site = Site {
-            throttler: node.throttler(),
-            address: emulator.address(),
-            journal: Arc::clone(&journal),
+        let assignment = worker::Assignment {
+            nodes: cluster.addresses(),
+            platforms: emulator.address(),
             seed: self.args.seed,
+            worker: 0,
+            workers: self.args.workers,
+            clock: journal.clock(),
         };
         let heading = Heading { duration: self.duration(), workers: self.args.workers, seed: self.args.seed };
-        let mut crew = Crew::start(&site, self.specs, self.args.workers)?;
+        let crew = Crew::start(&assignment, self.folder.path(), &journal)?;
         let view = View::open(heading, self.args.json);
-        let failure = tokio::select! {
-            () = time::sleep(self.duration()) => None,
-            () = signals.asked_to_end() => None,
-            () = view.follow(self.specs, &journal) => None,
-            error = emulator.ended() => Some(DemoError::from(error)),
-            error = crew.failed() => Some(DemoError::from(error)),
-        };
+        let mut stage = Stage { emulator, cluster, crew, view, journal, signals };
+        let performed = self.perform(&mut stage).await;
+        let Stage { emulator, cluster, crew, view, journal, .. } = stage;
         let lasted = journal.now();
         drop(view);
         let stopped = crew.stop().await;
-        if let Some(failure) = failure {
-            emulator.stop().await;
-            return Err(failure);
-        }
         let report = emulator.report().await;
-        emulator.stop().await;
+        tokio::join!(emulator.stop(), cluster.stop());
+        let blow = performed?;
         stopped?;
-        Ok(Observed { journal, report: report?, lasted })
+        Ok(Observed { journal, report: report?, blow, lasted })
+    }
+
+    /// The two halves of the run, and the blow between them.
+    async fn perform(&self, stage: &mut Stage<'_>) -> Result<Option<Blow>, DemoError> {
+        let half = self.duration() / 2;
+        if self.watch(stage, half).await? == Watched::Interrupted {
+            return Ok(None);
+        }
+        let struck = strike(self.args.kill, &mut stage.cluster, self.specs, &stage.journal).await?;
+        let (blow, remark) = struck.unzip();
+        if let Some(remark) = remark {
+            stage.view.remark(remark);
+        }
+        let left = self.duration().saturating_sub(stage.journal.now());
+        self.watch(stage, left).await?;
+        Ok(blow)
+    }
+
+    /// Shows the run for so long, or until a signal comes.
+    async fn watch(&self, stage: &mut Stage<'_>, span: Duration) -> Result<Watched, DemoError> {
+        let Stage { emulator, cluster, crew, view, journal, signals } = stage;
+        tokio::select! {
+            () = time::sleep(span) => Ok(Watched::Whole),
+            () = signals.asked_to_end() => Ok(Watched::Interrupted),
+            () = view.follow(self.specs, journal) => Ok(Watched::Whole),
+            error = emulator.ended() => Err(error.into()),
+            error = cluster.ended() => Err(error.into()),
+            error = crew.failed() => Err(error.into()),
+        }
     }
 
     /// Judges and prints.
     fn conclude(&self, observed: &Observed) -> Result<ExitCode, DemoError> {
         let accounts = self.accounts(&observed.report)?;
-        let verdict = judge(self.specs, &observed.journal.records(), &accounts, observed.lasted);
+        let blow = observed.blow.as_ref();
+        let verdict = judge(self.specs, &observed.journal.records(), &accounts, blow, observed.lasted);
         let failure = observed.journal.first_failure();
-        let promises = promises::promises(self.specs, &verdict, failure.as_deref());
+        let promises = promises::promises(self.specs, &verdict, blow, failure.as_deref());
         let is_terminal = if self.args.json { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
         let report = report::Report {
             specs: self.specs,
@@ -223,7 +260,7 @@ impl Run<'_> {
         };
         let printed = if self.args.json {
             let crew = (self.args.workers, self.args.seed);
-            let summary = summary::Summary::new(self.specs, &verdict, &promises, observed.lasted, crew);
+            let summary = summary::Summary::new(self.specs, &verdict, &promises, blow, observed.lasted, crew);
             write!(io::stderr(), "\n{report}")
                 .and_then(|()| serde_json::to_string(&summary).map_err(io::Error::from))
                 .and_then(|line| writeln!(io::stdout(), "{line}"))
@@ -239,7 +276,7 @@ impl Run<'_> {
     }
 
     /// What the platform and the limiter say, in the order of the connections.
-    fn accounts(&self, report: &PlatformReport) -> Result<Vec<Account>, CrewError> {
+    fn accounts(&self, report: &PlatformReport) -> Result<Vec<Account>, LoopError> {
         let of = |spec: &ConnectionSpec| {
             let same =
                 |one: &&super::platform::ConnectionReport| one.platform == spec.platform && one.connection == spec.connection;
@@ -247,7 +284,7 @@ impl Run<'_> {
             Ok(Account {
                 refused: counted.map_or(0, |one| one.refused),
                 duplicates: counted.map_or(0, |one| one.duplicates),
-                guards: crew::rates(spec)?.iter().map(RateLimit::guard).collect(),
+                guards: loops::rates(spec)?.iter().map(RateLimit::guard).collect(),
             })
         };
         self.specs.iter().map(of).collect()

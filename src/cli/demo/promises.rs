@@ -2,7 +2,7 @@
 //!
 //! Must not: judge. It turns findings into sentences, for the report and for the exit code.
 
-use super::judge::{Findings, TOLERANCE, Verdict, is_saturated};
+use super::judge::{Blow, Failover, Findings, OVER_WITHIN, TOLERANCE, Verdict, is_saturated};
 use crate::cli::connections::ConnectionSpec;
 
 /// Whether a promise held in this run.
@@ -43,10 +43,11 @@ pub(crate) struct Promise {
 }
 
 /// Every promise, in the order of the documentation.
-pub(crate) fn promises(specs: &[ConnectionSpec], verdict: &Verdict, failure: Option<&str>) -> Vec<Promise> {
+pub(crate) fn promises(specs: &[ConnectionSpec], verdict: &Verdict, blow: Option<&Blow>, failure: Option<&str>) -> Vec<Promise> {
     let total = &verdict.total;
     let promise = |name, held, finding| Promise { name, finding, held };
-    vec![
+    let failover = blow.zip(verdict.failover.as_ref()).map(|(blow, failover)| survived(specs, blow, failover));
+    let mut promises = vec![
         promise(
             "limit",
             Held::when(total.refused == 0),
@@ -65,7 +66,9 @@ pub(crate) fn promises(specs: &[ConnectionSpec], verdict: &Verdict, failure: Opt
         promise("answer", answer(total), answered(total, failure)),
         promise("once", Held::when(total.duplicates == 0), format!("{} requests ran or were answered twice", total.duplicates)),
         no_waste(specs, verdict),
-    ]
+    ];
+    promises.extend(failover);
+    promises
 }
 
 /// Whether none failed; one that could not be judged did not.
@@ -84,6 +87,30 @@ fn answered(total: &Findings, failure: Option<&str>) -> String {
         Some(first) => format!(", {} failed (the first: {first})", total.failed),
     };
     format!("{} granted, {} still waiting at the end and dropped, {} lost{failed}", total.granted, total.cancelled, total.lost)
+}
+
+fn survived(specs: &[ConnectionSpec], blow: &Blow, found: &Failover) -> Promise {
+    let Failover { requeued, gap, longest, never_served, inversions } = *found;
+    let killed = format!("node {} was killed at {:.1} s", blow.node, blow.at.as_secs_f64());
+    let name = longest.and_then(|place| specs.get(place)).map(name).unwrap_or_default();
+    let (held, finding) = match gap {
+        _ if never_served > 0 => {
+            (Held::Fail, format!("{killed}; {never_served} connections whose callers waited there were not served again"))
+        }
+        None => {
+            (Held::NotJudged, format!("{killed}; of the {requeued} who waited there nobody could be served again before the end"))
+        }
+        Some(gap) => (
+            Held::when(gap <= OVER_WITHIN && inversions == 0),
+            format!(
+                "{killed}; {requeued} waited there and were queued again, {inversions} times out of order; \
+                 their next grants came within {:.2} s ({name} last; {:.1} s are allowed)",
+                gap.as_secs_f64(),
+                OVER_WITHIN.as_secs_f64()
+            ),
+        ),
+    };
+    Promise { name: "failover", finding, held }
 }
 
 fn no_waste(specs: &[ConnectionSpec], verdict: &Verdict) -> Promise {
@@ -111,6 +138,8 @@ pub(crate) fn name(spec: &ConnectionSpec) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::judge::Utilisation;
     use super::*;
 
@@ -120,7 +149,7 @@ mod tests {
     }
 
     fn held(verdict: &Verdict) -> bool {
-        all_hold(&promises(&[], verdict, None))
+        all_hold(&promises(&[], verdict, Some(&Blow { at: Duration::ZERO, node: 1, owned: Vec::new() }), None))
     }
 
     #[test]
@@ -144,8 +173,18 @@ mod tests {
     }
 
     #[test]
+    fn a_failover_that_takes_long_or_mixes_the_order_breaks_the_run() {
+        let survives = |failover| held(&Verdict { failover: Some(failover), ..clean() });
+        let good = Failover { requeued: 3, gap: Some(OVER_WITHIN), longest: Some(0), never_served: 0, inversions: 0 };
+        assert!(survives(good.clone()) && survives(Failover { gap: None, ..good.clone() }));
+        assert!(!survives(Failover { gap: Some(OVER_WITHIN + Duration::from_millis(1)), ..good.clone() }));
+        assert!(!survives(Failover { never_served: 1, ..good.clone() }));
+        assert!(!survives(Failover { inversions: 1, ..good }));
+    }
+
+    #[test]
     fn what_could_not_be_judged_is_said() {
-        let promises = promises(&[], &clean(), None);
+        let promises = promises(&[], &clean(), None, None);
         let unjudged = promises.iter().filter(|promise| promise.held == Held::NotJudged);
         assert_eq!(unjudged.map(|promise| promise.name).collect::<Vec<_>>(), ["no waste"]);
     }

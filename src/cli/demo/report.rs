@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::cluster::NODES;
 use super::judge::{Findings, Verdict, Waits, is_saturated};
 use super::promises::{Held, Promise, all_hold, name};
 use super::style::{self, Ink, Palette};
@@ -31,7 +32,12 @@ pub(crate) struct Report<'a> {
 
 impl Display for Report<'_> {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
-        let title = format!("turnstile demo: {:.1} s, {} workers, seed {}", self.lasted.as_secs_f64(), self.workers, self.seed);
+        let title = format!(
+            "turnstile demo: {:.1} s, {NODES} nodes, {} workers, seed {}",
+            self.lasted.as_secs_f64(),
+            self.workers,
+            self.seed
+        );
         writeln!(to, "{}\n", self.palette.paint(Ink::Strong, &title))?;
         self.connections(to)?;
         writeln!(to)?;

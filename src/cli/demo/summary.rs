@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::judge::{Findings, Verdict, Waits};
+use super::cluster::NODES;
+use super::judge::{Blow, Findings, Verdict, Waits};
 use super::promises::{Held, Promise, all_hold};
 use crate::cli::connections::ConnectionSpec;
 
@@ -20,8 +21,18 @@ pub(crate) struct Summary {
     utilisation_of: Option<String>,
     promises: BTreeMap<&'static str, &'static str>,
     seconds: f64,
+    nodes: usize,
     workers: NonZeroU32,
     seed: u64,
+    /// The number of the node that was killed, from 1, and when; null when none was.
+    killed_node: Option<usize>,
+    killed_after_seconds: Option<f64>,
+    /// The longest time to the next grant of a connection whose callers waited there; null when nobody did.
+    failover_gap_seconds: Option<f64>,
+    /// That connection.
+    failover_gap_of: Option<String>,
+    /// How many waited there and were queued again.
+    requeued: u64,
     connections: Vec<OneConnection>,
 }
 
@@ -55,9 +66,12 @@ impl Summary {
         specs: &[ConnectionSpec],
         verdict: &Verdict,
         promises: &[Promise],
+        blow: Option<&Blow>,
         lasted: Duration,
         (workers, seed): (NonZeroU32, u64),
     ) -> Self {
+        let named = |place: Option<usize>| place.and_then(|place| specs.get(place)).map(super::promises::name);
+        let failover = verdict.failover.as_ref();
         let one = |(spec, found): (&ConnectionSpec, &Findings)| OneConnection {
             platform: spec.platform.clone(),
             connection: spec.connection.clone(),
@@ -71,11 +85,17 @@ impl Summary {
         Self {
             all_promises_hold: all_hold(promises),
             total: numbers(&verdict.total),
-            utilisation_of: verdict.furthest.and_then(|place| specs.get(place)).map(super::promises::name),
+            utilisation_of: named(verdict.furthest),
             promises: promises.iter().map(|promise| (promise.name, word(promise))).collect(),
             seconds: lasted.as_secs_f64(),
+            nodes: NODES,
             workers,
             seed,
+            killed_node: blow.map(|blow| blow.node),
+            killed_after_seconds: blow.map(|blow| blow.at.as_secs_f64()),
+            failover_gap_seconds: failover.and_then(|failover| failover.gap).map(|gap| gap.as_secs_f64()),
+            failover_gap_of: named(failover.and_then(|failover| failover.longest)),
+            requeued: failover.map_or(0, |failover| failover.requeued),
             connections: specs.iter().zip(&verdict.connections).map(one).collect(),
         }
     }
@@ -112,11 +132,12 @@ mod tests {
         let waits = Waits { p50: Duration::from_millis(250), p99: Duration::from_secs(2) };
         total.waits.insert(20, waits);
         let verdict = Verdict { total, ..Verdict::default() };
-        let summary = Summary::new(&[], &verdict, &[], Duration::from_secs(9), (NonZeroU32::MIN, 7));
+        let summary = Summary::new(&[], &verdict, &[], None, Duration::from_secs(9), (NonZeroU32::MIN, 7));
         let json = serde_json::to_value(&summary).expect("plain data");
         assert_eq!(json.pointer("/wait_p50_seconds/20"), Some(&serde_json::json!(0.25)));
         assert_eq!(json.pointer("/wait_p99_seconds/20"), Some(&serde_json::json!(2.0)));
         assert_eq!(json.pointer("/utilisation"), Some(&serde_json::Value::Null));
         assert_eq!(json.pointer("/rejected_by_platform"), Some(&serde_json::json!(0)));
+        assert_eq!(json.pointer("/failover_gap_seconds"), Some(&serde_json::Value::Null));
     }
 }

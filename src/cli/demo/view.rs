@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::cluster::NODES;
 use super::journal::{Glance, Journal};
 use super::promises::name;
 use super::style::{self, Ink, Palette};
@@ -42,6 +43,8 @@ pub(crate) struct Heading {
 pub(crate) struct View {
     heading: Heading,
     place: Place,
+    /// What has been done to the cluster.
+    remark: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +65,7 @@ impl View {
         } else {
             Place::LinesOnStdout
         };
-        Self { heading, place }
+        Self { heading, place, remark: None }
     }
 
     /// Shows the run until it is dropped. Cancel-safe.
@@ -86,6 +89,16 @@ impl View {
         }
     }
 
+    /// Shows from now on what has been done to the cluster, in a sentence.
+    pub(crate) fn remark(&mut self, remark: String) {
+        match self.place {
+            Place::Page(_) => {}
+            Place::LinesOnStdout => write(&mut io::stdout(), &format!("{remark}\n")),
+            Place::LinesOnStderr => write(&mut io::stderr(), &format!("{remark}\n")),
+        }
+        self.remark = Some(remark);
+    }
+
     fn line(&self, glances: &[Glance], elapsed: Duration) -> String {
         let sum = Sum::of(glances);
         let waiting = Kind::ALL.map(|kind| format!("{} {}", sum.waiting(kind), kind.name()));
@@ -106,7 +119,7 @@ impl View {
         let mut page = String::new();
         let title = palette.paint(Ink::Strong, "turnstile demo");
         let of = format!("{:5.1} of {} s", elapsed.as_secs_f64(), duration.as_secs());
-        let crew = palette.paint(Ink::Faint, &format!("{workers} workers, seed {seed}"));
+        let crew = palette.paint(Ink::Faint, &format!("{NODES} nodes, {workers} workers, seed {seed}"));
         add(&mut page, format_args!(" {title}  {of}  {done}  {crew}\n\n"));
         let columns = format!(
             " {:<21}{:<14}{:>7}  {:<22}{:>7}{:>7}{:>8}{:>8}",
@@ -126,6 +139,9 @@ impl View {
                 sum.granted
             ),
         );
+        if let Some(remark) = &self.remark {
+            add(&mut page, format_args!(" {}\n", palette.paint(Ink::Notable, remark)));
+        }
         let hint = palette.paint(Ink::Faint, " urgent, normal, garbage: how many wait now.  Ctrl-C ends the run and judges it.");
         add(&mut page, format_args!("{hint}\n"));
         page

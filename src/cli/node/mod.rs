@@ -16,7 +16,7 @@ mod surface;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::util::TryInitError;
 
 use super::settings::{self, Problem, SettingsArgs};
@@ -31,6 +31,9 @@ use surface::{ListenError, Surface};
 pub(crate) struct NodeArgs {
     #[command(flatten)]
     settings: SettingsArgs,
+    /// End with standard input, too: for a node that another program has started
+    #[arg(long)]
+    until_input_ends: bool,
 }
 
 /// Why a node did not run, or ended by itself.
@@ -82,10 +85,12 @@ pub(crate) enum NodeError {
 }
 
 /// The line that says where a node can be called.
-#[derive(Debug, Serialize)]
-struct Ready {
-    node: String,
-    listening: SocketAddr,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ready {
+    /// Its id.
+    pub(crate) node: String,
+    /// Its public address.
+    pub(crate) listening: SocketAddr,
 }
 
 /// Runs a node until the process is told to end.
@@ -96,7 +101,9 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), NodeError> {
     let loaded = settings::load(&args.settings, &settings::environment());
     let settings = loaded.settings.map_err(|problems| NodeError::Settings { problems })?;
     logs::start(settings.log, settings.log_format).map_err(|source| NodeError::Log { source })?;
-    let mut signals = shutdown::Signals::listen().map_err(|source| NodeError::Signals { source })?;
+    let signals = shutdown::Signals::listen();
+    let signals = if args.until_input_ends { signals.and_then(shutdown::Signals::and_input) } else { signals };
+    let mut signals = signals.map_err(|source| NodeError::Signals { source })?;
     let surface = Surface::bind(settings.listen, &settings.listen_from).await?;
     let node = tokio::select! {
         started = Node::start(settings.node) => started.map_err(|source| NodeError::Start { source })?,

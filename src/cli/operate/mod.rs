@@ -21,7 +21,7 @@ use super::time::timeout;
 use crate::wire::v1;
 use crate::wire::v1::admin_service_client::AdminServiceClient;
 
-pub(crate) use self::owner::OwnerArgs;
+pub(crate) use self::owner::{OwnerArgs, owners};
 pub(crate) use self::refuse_peers::RefusePeersArgs;
 pub(crate) use self::status::StatusArgs;
 pub(crate) use self::{owner::run as owner, refuse_peers::run as refuse_peers, status::run as status};
@@ -99,7 +99,7 @@ fn address(text: &str) -> Result<String, String> {
 }
 
 /// What one node was asked for, or why it did not answer, for people.
-type Answer<T> = Result<T, String>;
+pub(crate) type Answer<T> = Result<T, String>;
 
 /// Asks all nodes at once; the answers are in the order of the addresses.
 async fn ask_all<T, F>(addresses: &[String], ask: impl Fn(AdminServiceClient<Channel>) -> F) -> Vec<Answer<T>>
@@ -122,7 +122,7 @@ where
 }
 
 /// Asks all nodes how things stand.
-async fn statuses(addresses: &[String]) -> Vec<Answer<v1::GetStatusResponse>> {
+pub(crate) async fn statuses(addresses: &[String]) -> Vec<Answer<v1::GetStatusResponse>> {
     ask_all(addresses, async |mut client| client.get_status(v1::GetStatusRequest {}).await).await
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{NodesArgs, OperateError, ask_all, printable};
+use super::{Answer, NodesArgs, OperateError, ask_all, printable};
 use crate::wire::v1;
 
 /// Flags of `turnstile owner`.
@@ -19,6 +19,16 @@ pub(crate) struct OwnerArgs {
     json: bool,
 }
 
+/// Asks all nodes who owns a connection; the answers are in the order of the addresses.
+pub(crate) async fn owners(addresses: &[String], key: v1::ConnectionKey) -> Vec<Answer<v1::GetOwnerResponse>> {
+    let request = v1::GetOwnerRequest { key: Some(key) };
+    let answers = ask_all(addresses, |mut client| {
+        let request = request.clone();
+        async move { client.get_owner(request).await }
+    });
+    answers.await
+}
+
 /// Prints the node and the shard, by the newest ring that any of the nodes knows.
 ///
 /// # Errors
@@ -26,11 +36,7 @@ pub(crate) struct OwnerArgs {
 pub(crate) async fn run(args: OwnerArgs) -> Result<(), OperateError> {
     let addresses = args.nodes.addresses()?;
     let key = v1::ConnectionKey { platform: args.platform, connection: args.connection };
-    let request = v1::GetOwnerRequest { key: Some(key) };
-    let answers = ask_all(&addresses, |mut client| {
-        let request = request.clone();
-        async move { client.get_owner(request).await }
-    });
+    let answers = owners(&addresses, key);
     let (statuses, answers) = tokio::join!(super::statuses(&addresses), answers);
     let known = || addresses.iter().zip(&statuses).filter_map(|(address, status)| Some((address, status.as_ref().ok()?)));
     let epochs = statuses.iter().map(|status| status.as_ref().map_or(0, |status| status.epoch));

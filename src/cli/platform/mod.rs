@@ -15,7 +15,7 @@ mod report;
 mod routes;
 mod window;
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,15 +117,10 @@ pub(crate) async fn run(args: PlatformArgs) -> Result<(), PlatformError> {
     });
 
     let serving = |source| PlatformError::Serve { source };
-    let mut signals = shutdown::Signals::listen().map_err(serving)?;
-    let parent_gone = stdin_closed().map_err(serving)?;
+    let mut signals = shutdown::Signals::listen().and_then(shutdown::Signals::and_input).map_err(serving)?;
     let (end, mut ended) = oneshot::channel::<()>();
     let server = axum::serve(listener, routes::router(platforms)).with_graceful_shutdown(async move {
-        tokio::select! {
-            () = signals.asked_to_end() => {}
-            // Both a message and a dropped sender mean that the reader is done.
-            _ = parent_gone => {}
-        }
+        signals.asked_to_end().await;
         end.send(()).ok();
     });
     announce(bound)?;
@@ -141,18 +136,4 @@ fn announce(listening: SocketAddr) -> Result<(), PlatformError> {
     let line = serde_json::to_string(&Ready { listening }).map_err(|error| failed(error.into()))?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(failed)
-}
-
-/// Ends when standard input does, however the parent ended.
-fn stdin_closed() -> io::Result<oneshot::Receiver<()>> {
-    let (sender, receiver) = oneshot::channel();
-    // A thread of its own, never joined: a blocking read can't be interrupted, and one on the
-    // runtime would keep it from ending.
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-        let mut stdin = io::stdin().lock();
-        let mut ignored = [0; 256];
-        while stdin.read(&mut ignored).is_ok_and(|read| read > 0) {}
-        sender.send(()).ok();
-    })?;
-    Ok(receiver)
 }

@@ -29,7 +29,7 @@ use rule::Rule;
 use source::Layer;
 
 pub(crate) use flags::{SOURCES, SettingsArgs};
-pub(crate) use key::{Key, Origin, Place};
+pub(crate) use key::{Key, Origin, PREFIX, Place};
 pub(crate) use problem::Problem;
 
 /// How the log is written.

@@ -39,6 +39,7 @@ async fn work(router: Arc<Router>, clock: Clock, mut random: StdRng, ends_at: Ti
                 2 => Patience::Deadline(now + millis),
                 _ => Patience::MaxWait(now + millis),
             },
+            waited: Duration::ZERO,
         };
         if random.random_ratio(1, 300) {
             router.pause(&request.key, Duration::from_millis(5)).await.unwrap();

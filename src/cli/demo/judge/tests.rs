@@ -1,6 +1,7 @@
 //! Hand-made runs with known verdicts.
 
 use super::super::journal::Grant;
+use super::super::worker::Told;
 use super::*;
 use crate::cli::connections;
 
@@ -26,15 +27,18 @@ fn millis(millis: u64) -> Duration {
 /// Served: arrival and release are its numbers, and it was issued and granted at these milliseconds.
 fn served(niceness: u32, (arrival, release): (u64, u64), (issued, granted): (u64, u64)) -> Record {
     Record {
+        worker: 0,
         connection: 0,
         niceness,
         enqueued: millis(issued),
         grant: Some(Grant {
-            tenure: Tenure(0),
-            arrival: Sequence(arrival),
-            release: Sequence(release),
-            delivery: millis(20),
-            guard: millis(10),
+            told: Told {
+                tenure: Tenure(0),
+                arrival: Sequence(arrival),
+                release: Sequence(release),
+                delivery: millis(20),
+                guard: millis(10),
+            },
             granted: millis(granted),
         }),
         ended: Some(Outcome::Accepted),
@@ -42,7 +46,7 @@ fn served(niceness: u32, (arrival, release): (u64, u64), (issued, granted): (u64
 }
 
 fn dropped(niceness: u32, issued: u64) -> Record {
-    Record { connection: 0, niceness, enqueued: millis(issued), grant: None, ended: Some(Outcome::Cancelled) }
+    Record { worker: 0, connection: 0, niceness, enqueued: millis(issued), grant: None, ended: Some(Outcome::Cancelled) }
 }
 
 /// The last grant.
@@ -52,12 +56,12 @@ fn until(records: &[Record]) -> Duration {
 }
 
 fn total(records: &[Record]) -> Findings {
-    judge(&specs(), records, &[], until(records)).total
+    judge(&specs(), records, &[], None, until(records)).total
 }
 
-fn in_tenure(mut record: Record, tenure: u32) -> Record {
+fn in_tenure(mut record: Record, tenure: u64) -> Record {
     if let Some(grant) = &mut record.grant {
-        grant.tenure = Tenure(tenure);
+        grant.told.tenure = Tenure(tenure);
     }
     record
 }
@@ -122,7 +126,7 @@ fn what_was_answered_or_ran_twice_is_a_duplicate() {
     // Both numbers were drawn once and seen twice.
     assert_eq!(total(&[twice.clone(), twice.clone()]).duplicates, 2);
     let account = Account { refused: 0, duplicates: 3, guards: Vec::new() };
-    assert_eq!(judge(&specs(), &[twice], &[account], Duration::ZERO).total.duplicates, 3);
+    assert_eq!(judge(&specs(), &[twice], &[account], None, Duration::ZERO).total.duplicates, 3);
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn refusals_are_taken_from_whoever_saw_more() {
     refused.ended = Some(Outcome::Refused);
     assert_eq!(total(std::slice::from_ref(&refused)).refused, 1);
     let account = Account { refused: 4, duplicates: 0, guards: Vec::new() };
-    assert_eq!(judge(&specs(), &[refused], &[account], Duration::ZERO).total.refused, 4);
+    assert_eq!(judge(&specs(), &[refused], &[account], None, Duration::ZERO).total.refused, 4);
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn waits_are_ranked_by_niceness() {
 #[test]
 fn a_connection_that_wastes_slots_is_the_furthest() {
     let records: Vec<_> = (0..5).map(|n| served(0, (2 * n, 2 * n + 1), (0, n * 1_200))).collect();
-    let verdict = judge(&specs(), &records, &[], until(&records));
+    let verdict = judge(&specs(), &records, &[], None, until(&records));
     assert_eq!(verdict.furthest, Some(0));
     let found = verdict.total.utilisation.expect("four whole windows");
     assert!(found.distance() > TOLERANCE, "{found:?}");
@@ -164,12 +168,12 @@ fn each_of_several_limits_has_its_own_guard() {
             let mut record = served(0, (2 * n, 2 * n + 1), (0, n * 1_030));
             // The permit tells the guard of the long window.
             if let Some(grant) = &mut record.grant {
-                grant.guard = millis(130);
+                grant.told.guard = millis(130);
             }
             record
         })
         .collect();
     let account = Account { guards: vec![millis(10), millis(130)], ..Account::default() };
-    let found = judge(&specs, &records, &[account], until(&records)).total.utilisation.expect("four windows");
+    let found = judge(&specs, &records, &[account], None, until(&records)).total.utilisation.expect("four windows");
     assert!(found.distance() < 1e-9, "{found:?}");
 }
