@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::child::{ChildError, ChildProcess};
 use super::journal::Journal;
-use super::worker::{Assignment, Event};
+use super::message::{Assignment, Event};
 use crate::cli::time;
 
 /// How long the workers may take to end: longer than each has for its own calls.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::worker::{Event, Told, What};
+use super::message::{Event, Told, What};
 use crate::cli::connections::{ConnectionSpec, Limit};
 use crate::cli::time::Stopwatch;
 
@@ -212,7 +212,7 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use super::super::judge::{Sequence, Tenure};
+    use super::super::message::{Sequence, Tenure};
     use super::*;
     use crate::cli::connections;
 

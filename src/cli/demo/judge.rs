@@ -13,16 +13,13 @@ mod utilisation;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::journal::{Grant, Outcome, Record};
+use super::message::Tenure;
+use super::traffic::{SATURATED_UP_TO, is_saturated};
 use crate::cli::connections::{ConnectionSpec, Limit};
 pub(crate) use failover::{Blow, Failover, OVER_WITHIN};
 use ordering::Stay;
 pub(crate) use utilisation::Utilisation;
-
-/// A connection whose shortest window is at most this long is kept saturated and judged for it.
-pub(crate) const SATURATED_UP_TO: Duration = Duration::from_secs(5);
 
 /// How far a utilisation may be from the one its margins let expect.
 pub(crate) const TOLERANCE: f64 = 0.01;
@@ -30,14 +27,6 @@ pub(crate) const TOLERANCE: f64 = 0.01;
 /// A waiter is forgotten when one that was issued this much later, and is no more urgent, was served
 /// before it. Wide enough for two requests to swap on their way to the owner.
 const OVERTAKEN_BY: Duration = Duration::from_secs(1);
-
-/// An arrival or release number; one owner draws both from one counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Sequence(pub(crate) u64);
-
-/// One run of one owner; numbers of different tenures don't compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Tenure(pub(crate) u64);
 
 /// What others than the workers say of one connection: the platform counted, the limiter declared.
 #[derive(Debug, Clone, Default)]
@@ -97,11 +86,6 @@ pub(crate) struct Verdict {
     pub(crate) furthest: Option<usize>,
     /// What a kill has cost, if there was one.
     pub(crate) failover: Option<Failover>,
-}
-
-/// Whether a connection is one that is kept saturated.
-pub(crate) fn is_saturated(spec: &ConnectionSpec) -> bool {
-    spec.limits.iter().any(|limit| limit.window <= SATURATED_UP_TO)
 }
 
 /// Judges a run whose load ended at `until` and in which this blow fell, if any did. `accounts` are in the order of the connections.

@@ -15,9 +15,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use reqwest::StatusCode;
 use tokio::sync::{mpsc, watch};
 
-use super::judge::{Sequence, Tenure};
+use super::message::{Assignment, Event, Sequence, Tenure, Told, What};
 use super::traffic::{self, Lane, Pace};
-use super::worker::{Assignment, Event, Told, What};
 use crate::cli::connections::{ConnectionSpec, Limit};
 use crate::cli::platform::REQUEST_ID;
 use crate::cli::remote::{Remote, RemotePermit};

@@ -20,6 +20,7 @@ mod fault;
 mod journal;
 mod judge;
 mod loops;
+mod message;
 mod promises;
 mod report;
 mod style;
@@ -44,6 +45,7 @@ use fault::{Kill, strike};
 use journal::Journal;
 use judge::{Account, Blow, judge};
 use loops::LoopError;
+use message::Assignment;
 use view::{Heading, View};
 pub(crate) use worker::{WorkerArgs, WorkerError, run as run_worker};
 
@@ -188,7 +190,7 @@ impl Run<'_> {
         signals: &mut shutdown::Signals,
     ) -> Result<Observed, DemoError> {
         let journal = Arc::new(Journal::start(self.specs));
-        let assignment = worker::Assignment {
+        let assignment = Assignment {
             nodes: cluster.addresses(),
             platforms: emulator.address(),
             seed: self.args.seed,

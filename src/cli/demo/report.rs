@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::cluster::NODES;
-use super::judge::{Findings, Verdict, Waits, is_saturated};
+use super::judge::{Findings, Verdict, Waits};
 use super::promises::{Held, Promise, all_hold, name};
 use super::style::{self, Ink, Palette};
-use super::traffic::Kind;
+use super::traffic::{Kind, is_saturated};
 use crate::cli::connections::ConnectionSpec;
 
 /// Everything the report shows; printed by its `Display`.

@@ -7,7 +7,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::judge::is_saturated;
 use crate::cli::connections::{ConnectionSpec, Limit};
 
 /// The three kinds of request.
@@ -51,6 +50,14 @@ impl Kind {
             Self::Garbage => 0.25,
         }
     }
+}
+
+/// A connection whose shortest window is at most this long is kept saturated and judged for it.
+pub(crate) const SATURATED_UP_TO: Duration = Duration::from_secs(5);
+
+/// Whether a connection is one that is kept saturated.
+pub(crate) fn is_saturated(spec: &ConnectionSpec) -> bool {
+    spec.limits.iter().any(|limit| limit.window <= SATURATED_UP_TO)
 }
 
 /// When the next request comes after the one before.

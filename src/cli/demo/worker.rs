@@ -9,93 +9,21 @@
 //! became of every request.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::judge::{Sequence, Tenure};
 use super::loops::{self, LoopError};
+use super::message::{Assignment, Event};
 use crate::cli::connections::{self, ConnectionsError};
 use crate::cli::remote::Remote;
 use crate::cli::shutdown;
-use crate::cli::time::{self, Stopwatch};
+use crate::cli::time;
 
 /// How long the requests in flight may take to end: a call, and as much again. Whatever hangs has no end in the journal, and is lost.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
-
-/// What a worker does.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Assignment {
-    /// Where the nodes are; it calls the first that answers.
-    pub(crate) nodes: Vec<String>,
-    /// Where the platforms are.
-    pub(crate) platforms: SocketAddr,
-    /// What the run's randomness starts from.
-    pub(crate) seed: u64,
-    /// Which worker it is, from 0.
-    pub(crate) worker: u32,
-    /// How many there are.
-    pub(crate) workers: std::num::NonZeroU32,
-    /// The run's clock.
-    pub(crate) clock: Stopwatch,
-}
-
-/// One line of a worker's account: what happened to one request, and when, counted from the start of the run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Event {
-    /// The request's number, the worker's own.
-    pub(crate) request: u64,
-    /// When.
-    pub(crate) at: Duration,
-    /// What.
-    pub(crate) what: What,
-}
-
-/// What happens to a request.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum What {
-    /// It starts to wait.
-    Issued {
-        /// The place of its connection.
-        connection: usize,
-        /// 0 is served first.
-        niceness: u32,
-    },
-    /// It was let go.
-    Granted(Told),
-    /// The platform has answered the call.
-    Called {
-        /// Whether it accepted it.
-        accepted: bool,
-    },
-    /// It still waited when the run ended.
-    Dropped,
-    /// The throttler answered with an error.
-    Failed {
-        /// What it said.
-        error: String,
-    },
-}
-
-/// What the permit told.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Told {
-    /// The owner's run that numbered it.
-    pub(crate) tenure: Tenure,
-    /// Its arrival number.
-    pub(crate) arrival: Sequence,
-    /// Its release number.
-    pub(crate) release: Sequence,
-    /// How much longer than the window the grant is counted for its way to the worker.
-    pub(crate) delivery: Duration,
-    /// The same for the way to the platform; with several limits, the largest of them.
-    pub(crate) guard: Duration,
-}
 
 /// Flags of the worker's process.
 #[derive(Debug, clap::Args)]

@@ -108,8 +108,7 @@ fn inversions(waiting: &[&Record]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::super::journal::{Grant, Outcome};
-    use super::super::super::worker::Told;
-    use super::super::{Sequence, Tenure};
+    use super::super::super::message::{Sequence, Tenure, Told};
     use super::*;
     use crate::cli::connections;
 

@@ -3,7 +3,7 @@
 //! Arrivals and releases of one owner are drawn from one counter, so they compare with each other and
 //! no clock is asked. Both counts are of pairs, in O(n log n), with a Fenwick tree over the releases.
 
-use super::Sequence;
+use super::super::message::Sequence;
 
 /// A released request: when it arrived and when it left, in one owner's numbering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Hand-made runs with known verdicts.
 
 use super::super::journal::Grant;
-use super::super::worker::Told;
+use super::super::message::{Sequence, Told};
 use super::*;
 use crate::cli::connections;
 
