@@ -307,4 +307,26 @@ mod tests {
         assert_eq!(soon(call).await.unwrap(), Err(AcquireError::Stopped { reason: "its owners have ended".to_owned() }));
         node.shutdown().await;
     }
+
+    #[tokio::test]
+    async fn a_shard_that_crashes_again_and_again_stops_the_node_and_tells_those_who_wait() {
+        let (node, call) = waiting_node().await;
+        let owners = node.owners.as_ref().unwrap().handle();
+        let id = crate::engine::grant::ShardId { node: node.id, index: 0 };
+        let mut crashes = 0;
+        let crashing = async {
+            while let Some(shard) = owners.shard(id) {
+                shard.kill();
+                crashes += 1;
+                if owners.clone().successor(id, &shard).await.is_none() {
+                    break;
+                }
+            }
+        };
+        soon(crashing).await;
+        assert!(crashes > 100, "{crashes}: one that crashes now and then is respawned");
+        assert_eq!(soon(node.stopped()).await, "its owners have ended");
+        assert_eq!(soon(call).await.unwrap(), Err(AcquireError::Stopped { reason: "its owners have ended".to_owned() }));
+        node.shutdown().await;
+    }
 }

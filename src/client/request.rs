@@ -99,7 +99,7 @@ impl<'a> Request<'a> {
     }
 
     /// How long the caller is willing to wait: ends with [`AcquireError::NotNow`] at once when the wait is known to be longer,
-    /// and when it has become so long.
+    /// and when it has become so long. Zero takes a slot only if there is one now.
     pub const fn max_wait(mut self, max_wait: Duration) -> Self {
         self.max_wait = Some(max_wait);
         self
@@ -220,6 +220,9 @@ impl<'a> Request<'a> {
         let until = self.deadline.map(|deadline| clock.at(deadline));
         if let Some(past) = until.filter(|until| *until <= now) {
             return Err(InvalidInput::DeadlineInThePast { ago: now.saturating_since(past) });
+        }
+        if self.max_wait.is_some_and(|span| span.is_zero()) {
+            return Ok(Patience::Never);
         }
         let deadline: Option<Timestamp> = [until, self.timeout.map(|span| now + span)].into_iter().flatten().min();
         let max_wait = self.max_wait.map(|span| now + span);

@@ -1,7 +1,7 @@
 //! The owners of one node: a supervisor and its shards.
 //!
 //! A shard that crashes is respawned from the ledger. Its waiters learn it by their lost reply and come back with their ages; slots that
-//! it had charged and not released leave with their window.
+//! it had charged and not released leave with their window. When shards crash again and again the owners end, and the node with them.
 
 mod admission;
 mod message;
@@ -11,8 +11,10 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::sync::{oneshot, watch};
@@ -29,6 +31,13 @@ use crate::config::NodeConfig;
 use crate::consensus::proposer::Proposer;
 use crate::consensus::state_machine::LedgerReader;
 use crate::engine::grant::{NodeId, ShardId, Tenure};
+use crate::engine::time::Timestamp;
+
+/// So many crashes within [`CRASHES_WITHIN`] are no accident: whoever waits would bring the cause back with every respawn.
+const MAX_CRASHES: usize = 100;
+
+/// How long a crash counts.
+const CRASHES_WITHIN: Duration = Duration::from_secs(10);
 
 /// The shards, by their index. Changes when one is respawned.
 type Shards = Vec<ActorRef<Message>>;
@@ -144,6 +153,8 @@ struct Supervised {
     shared: Arc<Shared>,
     places: Vec<Place>,
     table: watch::Sender<Shards>,
+    /// When the last [`MAX_CRASHES`] were, at most.
+    crashes: VecDeque<Timestamp>,
 }
 
 impl Actor for Supervisor {
@@ -163,7 +174,7 @@ impl Actor for Supervisor {
             shards.push(spawn(&myself, &shared, place, false).await?);
         }
         table.send_replace(shards);
-        Ok(Supervised { shared, places, table })
+        Ok(Supervised { shared, places, table, crashes: VecDeque::new() })
     }
 
     async fn post_stop(&self, myself: ActorRef<()>, _: &mut Supervised) -> Result<(), ActorProcessingErr> {
@@ -184,6 +195,11 @@ impl Actor for Supervisor {
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         let Some(index) = state.index_of(&gone) else { return Ok(()) };
+        if state.crash_loops() {
+            tracing::error!(shard = index, %cause, "shards crash again and again; the owners end");
+            myself.stop(None);
+            return Ok(());
+        }
         tracing::error!(shard = index, %cause, "a shard crashed; starting it again from the ledger");
         let Some(place) = state.places.get(index) else { return Ok(()) };
         let shard = spawn(&myself, &state.shared, place, true).await?;
@@ -197,6 +213,16 @@ impl Actor for Supervisor {
 }
 
 impl Supervised {
+    /// Notes a crash; whether there were too many lately.
+    fn crash_loops(&mut self) -> bool {
+        let now = self.shared.clock.now();
+        self.crashes.push_back(now);
+        if self.crashes.len() <= MAX_CRASHES {
+            return false;
+        }
+        self.crashes.pop_front().is_some_and(|first| now.saturating_since(first) < CRASHES_WITHIN)
+    }
+
     fn index_of(&self, gone: &ActorCell) -> Option<usize> {
         self.table.borrow().iter().position(|shard| shard.get_id() == gone.get_id())
     }

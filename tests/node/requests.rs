@@ -49,6 +49,18 @@ async fn a_longest_wait_refuses_at_once_what_is_known_to_take_longer() {
 }
 
 #[tokio::test]
+async fn a_longest_wait_of_zero_takes_a_slot_if_there_is_one_now() {
+    let node = node().await;
+    let throttler = node.throttler();
+    let connection = connection("no wait", 1, Duration::from_secs(3600));
+    let now = || throttler.request(&connection).max_wait(Duration::ZERO).acquire();
+    drop(soon(now()).await.unwrap());
+    let refused = soon(now()).await.map(drop);
+    assert!(matches!(refused, Err(AcquireError::NotNow { retry_after }) if !retry_after.is_zero()), "{refused:?}");
+    node.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_cost_outside_the_limit_is_refused_with_both() {
     let node = node().await;
     let (throttler, connection) = (node.throttler(), connection("cost", 3, SECOND));
