@@ -3,11 +3,13 @@
 //! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings.
 
 mod address;
+mod check;
 mod config_command;
 mod connections;
 mod demo;
 mod node;
 mod operate;
+mod order;
 mod platform;
 mod remote;
 mod settings;
@@ -47,6 +49,8 @@ enum Command {
     Owner(operate::OwnerArgs),
     /// Fault injection, for tests: cut nodes off from others (they run with --enable-fault-injection)
     RefusePeers(operate::RefusePeersArgs),
+    /// Judge what clients have written down; exit code 0 when every promise holds, 1 when one was broken, 2 when the history shows nothing
+    Check(check::CheckArgs),
     /// Saturate emulated platforms through `throttle` for a while and judge every promise
     Demo(demo::DemoArgs),
     /// Emulate rate-limited platforms over HTTP, for the demo and tests
@@ -71,6 +75,8 @@ enum CliError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Operate(#[from] OperateError),
+    #[error(transparent)]
+    Check(#[from] check::CheckError),
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
@@ -106,6 +112,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Status(args) => return Ok(runtime()?.block_on(operate::status(args))?),
         Command::Owner(args) => runtime()?.block_on(operate::owner(args))?,
         Command::RefusePeers(args) => runtime()?.block_on(operate::refuse_peers(args))?,
+        Command::Check(args) => return Ok(check::run(args)?),
         Command::Demo(args) => return Ok(runtime()?.block_on(demo::run(args))?),
         Command::Platform(args) => runtime()?.block_on(platform::run(args))?,
         Command::Worker(args) => return Ok(runtime()?.block_on(demo::run_worker(args))?),

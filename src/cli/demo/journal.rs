@@ -4,10 +4,13 @@
 //! Must not: judge. The judge reads the records after the run, the view reads counts during it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::history::Recorder;
+use super::judge::Blow;
 use super::message::{Event, Told, What};
 use crate::cli::connections::{ConnectionSpec, Limit};
 use crate::cli::time::Stopwatch;
@@ -78,6 +81,8 @@ struct State {
     places: HashMap<(u32, u64), usize>,
     live: Vec<Live>,
     first_failure: Option<String>,
+    /// Where the same is written down as a history, if it is.
+    recorder: Option<Recorder>,
 }
 
 /// Kept up to date with the records, so that a look at them doesn't walk them all.
@@ -92,7 +97,7 @@ struct Live {
 
 impl Journal {
     /// An empty journal; its clock starts now.
-    pub(crate) fn start(specs: &[ConnectionSpec]) -> Self {
+    pub(crate) fn start(specs: &[ConnectionSpec], recorder: Option<Recorder>) -> Self {
         let live = |spec: &ConnectionSpec| Live {
             limits: spec.limits.clone(),
             longest: spec.limits.iter().map(|limit| limit.window).max().unwrap_or_default(),
@@ -106,6 +111,7 @@ impl Journal {
                 places: HashMap::new(),
                 live: specs.iter().map(live).collect(),
                 first_failure: None,
+                recorder,
             }),
         }
     }
@@ -122,8 +128,11 @@ impl Journal {
 
     /// Takes down what a worker says. What it says about a request that it has not issued is left out.
     pub(crate) fn note(&self, worker: u32, event: Event) {
-        let Event { request, at, what } = event;
         let mut state = self.state.lock();
+        if let Some(recorder) = &mut state.recorder {
+            recorder.note(worker, &event);
+        }
+        let Event { request, at, what } = event;
         match what {
             What::Issued { connection, niceness } => state.issued((worker, request), connection, niceness, at),
             What::Granted(told) => state.granted((worker, request), Grant { told, granted: at }),
@@ -135,6 +144,15 @@ impl Journal {
                 state.ended((worker, request), Outcome::Failed);
             }
         }
+    }
+
+    /// Ends the history of the run, if there is one.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub(crate) fn finish(&self, blow: Option<&Blow>) -> io::Result<()> {
+        let (recorder, lasted) = (self.state.lock().recorder.take(), self.now());
+        recorder.map_or(Ok(()), |recorder| recorder.finish(blow, lasted))
     }
 
     /// What the throttler said when it first failed.
@@ -212,13 +230,13 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{Sequence, Tenure};
     use super::*;
     use crate::cli::connections;
+    use crate::cli::order::{Sequence, Tenure};
 
     fn journal() -> Journal {
         let text = "[[connection]]\nplatform = \"p\"\nconnection = \"c\"\nlimits = [{ requests = 2, window_seconds = 3600 }]";
-        Journal::start(&connections::parse(text).expect("the text is right"))
+        Journal::start(&connections::parse(text).expect("the text is right"), None)
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! Must not: read a clock, print, or know how the records came about.
 
 mod failover;
-mod ordering;
 #[cfg(test)]
 mod tests;
 mod utilisation;
@@ -14,11 +13,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::journal::{Grant, Outcome, Record};
-use super::message::Tenure;
 use super::traffic::{SATURATED_UP_TO, is_saturated};
 use crate::cli::connections::{ConnectionSpec, Limit};
+use crate::cli::order::{self, Stay, Tenure};
 pub(crate) use failover::{Blow, Failover, OVER_WITHIN};
-use ordering::Stay;
 pub(crate) use utilisation::Utilisation;
 
 /// How far a utilisation may be from the one its margins let expect.
@@ -158,8 +156,8 @@ fn examine(spec: &ConnectionSpec, records: &[&Record], account: &Account, blow: 
         granted: count(|record| record.grant.is_some()),
         // Two accounts of the same thing: neither may hide what the other saw.
         refused: account.refused.max(seen_refused),
-        priority_inversions: tenures.values().map(|stays| ordering::priority_inversions(stays)).sum(),
-        fifo_inversions: tenures.values().map(|stays| ordering::fifo_inversions(stays)).sum(),
+        priority_inversions: tenures.values().map(|stays| order::priority_inversions(stays)).sum(),
+        fifo_inversions: tenures.values().map(|stays| order::fifo_inversions(stays)).sum(),
         lost: count(|record| record.ended.is_none()) + forgotten(records),
         failed: count(|record| record.ended == Some(Outcome::Failed)),
         cancelled: count(|record| record.ended == Some(Outcome::Cancelled)),

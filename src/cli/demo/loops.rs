@@ -15,9 +15,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use reqwest::StatusCode;
 use tokio::sync::{mpsc, watch};
 
-use super::message::{Assignment, Event, Sequence, Tenure, Told, What};
+use super::message::{Assignment, Event, Told, What};
 use super::traffic::{self, Lane, Pace};
 use crate::cli::connections::{ConnectionSpec, Limit};
+use crate::cli::order::{Sequence, Tenure};
 use crate::cli::platform::REQUEST_ID;
 use crate::cli::remote::{Remote, RemotePermit};
 use crate::cli::time::{self, Stopwatch};

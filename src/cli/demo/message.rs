@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::order::{Sequence, Tenure};
 use crate::cli::time::Stopwatch;
 
 /// What a worker does.
@@ -77,11 +78,3 @@ pub(crate) struct Told {
     /// The same for the way to the platform; with several limits, the largest of them.
     pub(crate) guard: Duration,
 }
-
-/// An arrival or release number; one owner draws both from one counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Sequence(pub(crate) u64);
-
-/// One run of one owner; numbers of different tenures don't compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Tenure(pub(crate) u64);

@@ -17,6 +17,7 @@ mod cluster;
 mod crew;
 mod emulator;
 mod fault;
+mod history;
 mod journal;
 mod judge;
 mod loops;
@@ -31,7 +32,7 @@ mod worker;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ use cluster::{Cluster, ClusterError};
 use crew::{Crew, CrewError};
 use emulator::{Emulator, EmulatorError};
 use fault::{Kill, strike};
+use history::Recorder;
 use journal::Journal;
 use judge::{Account, Blow, judge};
 use loops::LoopError;
@@ -72,6 +74,9 @@ pub(crate) struct DemoArgs {
     /// What to kill in the middle of the run
     #[arg(long, value_name = "WHAT", default_value = "owner")]
     kill: Kill,
+    /// Also write what happened into this file, for `turnstile check`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
     /// Print the verdict as one JSON object, the last line on standard output; all else goes to standard error
     #[arg(long)]
     json: bool,
@@ -111,6 +116,15 @@ pub(crate) enum DemoError {
     /// A connection's limits are none.
     #[error(transparent)]
     Limits(#[from] LoopError),
+    /// The history can't be written.
+    #[error("cannot write the history {}", path.display())]
+    History {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Ended by a signal before there was anything to judge.
     #[error("ended before the run had begun")]
     Interrupted,
@@ -130,6 +144,8 @@ pub(crate) enum DemoError {
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
     let specs = connections::parse(CONNECTIONS)?;
     let preparing = |source| DemoError::Prepare { source };
+    let recorder = args.history.as_ref().map(|path| Recorder::create(path, &specs).map_err(|source| failed(path, source)));
+    let recorder = recorder.transpose()?;
     let mut signals = shutdown::Signals::listen().map_err(preparing)?;
     let folder = tempfile::Builder::new().prefix("turnstile-demo-").tempdir().map_err(preparing)?;
     let (emulator, cluster) = tokio::select! {
@@ -138,8 +154,12 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
         () = signals.asked_to_end() => return Err(DemoError::Interrupted),
     };
     let run = Run { args: &args, specs: &specs, folder: &folder };
-    let observed = run.observe(emulator, cluster, &mut signals).await?;
+    let observed = run.observe(emulator, cluster, recorder, &mut signals).await?;
     run.conclude(&observed)
+}
+
+fn failed(path: &Path, source: io::Error) -> DemoError {
+    DemoError::History { path: path.to_owned(), source }
 }
 
 /// The emulator and a cluster, with what they keep in this folder.
@@ -187,9 +207,10 @@ impl Run<'_> {
         &self,
         emulator: Emulator,
         cluster: Cluster,
+        recorder: Option<Recorder>,
         signals: &mut shutdown::Signals,
     ) -> Result<Observed, DemoError> {
-        let journal = Arc::new(Journal::start(self.specs));
+        let journal = Arc::new(Journal::start(self.specs, recorder));
         let assignment = Assignment {
             nodes: cluster.addresses(),
             platforms: emulator.address(),
@@ -211,6 +232,8 @@ impl Run<'_> {
         tokio::join!(emulator.stop(), cluster.stop());
         let blow = performed?;
         stopped?;
+        let written = journal.finish(blow.as_ref());
+        self.args.history.as_ref().map_or(Ok(()), |path| written.map_err(|source| failed(path, source)))?;
         Ok(Observed { journal, report: report?, blow, lasted })
     }
 

@@ -108,9 +108,10 @@ fn inversions(waiting: &[&Record]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::super::journal::{Grant, Outcome};
-    use super::super::super::message::{Sequence, Tenure, Told};
+    use super::super::super::message::Told;
     use super::*;
     use crate::cli::connections;
+    use crate::cli::order::{Sequence, Tenure};
 
     const CONNECTIONS: &str = r#"
         [[connection]]

@@ -1,9 +1,10 @@
 //! Hand-made runs with known verdicts.
 
 use super::super::journal::Grant;
-use super::super::message::{Sequence, Told};
+use super::super::message::Told;
 use super::*;
 use crate::cli::connections;
+use crate::cli::order::Sequence;
 
 const CONNECTIONS: &str = r#"
     [[connection]]

@@ -3,21 +3,29 @@
 //! Arrivals and releases of one owner are drawn from one counter, so they compare with each other and
 //! no clock is asked. Both counts are of pairs, in O(n log n), with a Fenwick tree over the releases.
 
-use super::super::message::Sequence;
+use serde::{Deserialize, Serialize};
+
+/// An arrival or release number; one owner draws both from one counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Sequence(pub(crate) u64);
+
+/// One run of one owner; numbers of different tenures don't compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Tenure(pub(crate) u64);
 
 /// A released request: when it arrived and when it left, in one owner's numbering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stay {
+pub(crate) struct Stay {
     /// 0 is served first.
-    pub(super) niceness: u32,
+    pub(crate) niceness: u32,
     /// Drawn when the owner took the request in.
-    pub(super) arrival: Sequence,
+    pub(crate) arrival: Sequence,
     /// Drawn when the owner let it go.
-    pub(super) release: Sequence,
+    pub(crate) release: Sequence,
 }
 
 /// The pairs in which one left although another of lower niceness was waiting, and left after it.
-pub(super) fn priority_inversions(stays: &[Stay]) -> u64 {
+pub(crate) fn priority_inversions(stays: &[Stay]) -> u64 {
     let mut releases = Tree::over(stays);
     let mut by_niceness = stays.to_vec();
     by_niceness.sort_unstable_by_key(|stay| std::cmp::Reverse(stay.niceness));
@@ -35,7 +43,7 @@ pub(super) fn priority_inversions(stays: &[Stay]) -> u64 {
 }
 
 /// The pairs of equal niceness in which the later arrival left first.
-pub(super) fn fifo_inversions(stays: &[Stay]) -> u64 {
+pub(crate) fn fifo_inversions(stays: &[Stay]) -> u64 {
     let mut queues = stays.to_vec();
     // Equal arrivals would be an error of another kind; by release, they are no inversion.
     queues.sort_unstable_by_key(|stay| (stay.niceness, stay.arrival, stay.release));

@@ -1,0 +1,99 @@
+//! The run as a history, for `turnstile check`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::judge::Blow;
+use super::message::{Event, What};
+use crate::cli::check::history::{Enqueue, Failed, Fault, Granted, Happened, Limit, Line};
+use crate::cli::connections::ConnectionSpec;
+
+/// Writes a history down while it happens.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    file: BufWriter<File>,
+    specs: Vec<ConnectionSpec>,
+    /// The first failure; nothing is written after it.
+    failure: Option<io::Error>,
+}
+
+impl Recorder {
+    /// A history in a new file, or in place of the one that was there.
+    ///
+    /// # Errors
+    /// When there can be no such file.
+    pub(crate) fn create(path: &Path, specs: &[ConnectionSpec]) -> io::Result<Self> {
+        Ok(Self { file: BufWriter::new(File::create(path)?), specs: specs.to_vec(), failure: None })
+    }
+
+    /// Writes down what a worker says.
+    pub(crate) fn note(&mut self, worker: u32, event: &Event) {
+        let client = format!("worker {}", worker + 1);
+        let (at_nanos, request) = (nanos(event.at), format!("{}-{}", worker + 1, event.request));
+        let happened = || Happened { at_nanos, request: request.clone(), attempt: 0 };
+        let line = match &event.what {
+            What::Issued { connection, niceness } => {
+                let Some(spec) = self.specs.get(*connection) else { return };
+                let limit = |limit: &crate::cli::connections::Limit| Limit {
+                    requests: limit.requests.get(),
+                    window_seconds: limit.window.as_secs_f64(),
+                };
+                Line::Enqueue(Enqueue {
+                    at_nanos,
+                    request,
+                    attempt: 0,
+                    client,
+                    platform: spec.platform.clone(),
+                    connection: spec.connection.clone(),
+                    limits: spec.limits.iter().map(limit).collect(),
+                    niceness: *niceness,
+                    cost: 1,
+                    timeout_seconds: None,
+                })
+            }
+            What::Granted(told) => Line::Grant(Granted {
+                at_nanos,
+                request,
+                attempt: 0,
+                tenure: Some(told.tenure.0),
+                arrival: Some(told.arrival.0),
+                release: Some(told.release.0),
+                delivery_seconds: Some(told.delivery.as_secs_f64()),
+                guard_seconds: Some(told.guard.as_secs_f64()),
+            }),
+            What::Called { .. } => Line::Done(happened()),
+            What::Dropped => Line::Cancel(happened()),
+            What::Failed { error } => Line::Error(Failed { at_nanos, request, attempt: 0, message: error.clone() }),
+        };
+        self.write(&line);
+    }
+
+    /// Ends the history of a run that lasted so long; what was done to the cluster is part of it.
+    ///
+    /// # Errors
+    /// The first that there was.
+    pub(crate) fn finish(mut self, blow: Option<&Blow>, lasted: Duration) -> io::Result<()> {
+        if let Some(Blow { at, node, .. }) = blow {
+            let what = format!("kill node {node}");
+            self.write(&Line::Fault(Fault { at_nanos: nanos(*at), what, until_nanos: None, struck: true }));
+        }
+        self.write(&Line::End { at_nanos: nanos(lasted) });
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => self.file.flush(),
+        }
+    }
+
+    fn write(&mut self, line: &Line) {
+        if self.failure.is_none() {
+            let written = serde_json::to_writer(&mut self.file, line).map_err(io::Error::from);
+            self.failure = written.and_then(|()| self.file.write_all(b"\n")).err();
+        }
+    }
+}
+
+fn nanos(at: Duration) -> u64 {
+    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
+}
