@@ -16,7 +16,7 @@ use crate::clock;
 use crate::engine::grant::{Epoch, NodeId};
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::engine::time::Timestamp;
-use crate::owner::{Admission, Caller, Message, Outcome, Reply, Slot, Ticket};
+use crate::owner::{Admission, Caller, Message, Outcome, Presence, Reply, Slot, Ticket};
 use crate::wire::fields::BadField;
 use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedPause, RoutedRefusal};
 use crate::wire::v1;
@@ -71,6 +71,8 @@ pub(super) struct Serving<'a> {
     /// How far this node's clock is ahead of the router's, and the shortest way between them: by this one shift, all that come from this router
     /// keep the order in which they began to wait.
     clock_shift: Option<i128>,
+    /// Noted with every frame, whatever else is going on.
+    presence: Arc<Presence>,
     frame: Vec<v1::OwnerMessage>,
 }
 
@@ -88,6 +90,7 @@ impl<'a> Serving<'a> {
                 replies,
                 stamp_nanos: 0,
                 clock_shift: None,
+                presence: Arc::new(Presence::new(local.clock.now())),
                 frame: Vec::new(),
             },
             outcomes,
@@ -145,10 +148,14 @@ impl<'a> Serving<'a> {
     }
 
     fn observe(&mut self, stamp_nanos: u64) {
+        let now = self.local.clock.now();
+        if self.presence.hear(now) {
+            self.local.owners.recall();
+        }
         self.stamp_nanos = self.stamp_nanos.max(stamp_nanos);
         // Not while somebody waits: a better guess would let those who come next overtake them.
         if self.open.is_empty() || self.clock_shift.is_none() {
-            let shift = i128::from(self.local.clock.now().as_nanos()) - i128::from(stamp_nanos);
+            let shift = i128::from(now.as_nanos()) - i128::from(stamp_nanos);
             self.clock_shift = Some(self.clock_shift.map_or(shift, |known| known.min(shift)));
         }
     }
@@ -192,7 +199,7 @@ impl<'a> Serving<'a> {
         let Some(shard) = self.local.shard_of(&acquire.key) else {
             return self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
         };
-        let (reply, caller) = Reply::session(number, self.replies.clone());
+        let (reply, caller) = self.reply(number);
         let now = self.local.clock.now();
         let asked = Asked { acquire, patience, ticket };
         let waited = asked.acquire.began_at.map(|at| self.waited_since(at, now)).unwrap_or_default();
@@ -205,7 +212,7 @@ impl<'a> Serving<'a> {
             slot.give_back();
             return self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
         };
-        let (reply, caller) = Reply::session(number, self.replies.clone());
+        let (reply, caller) = self.reply(number);
         let waited = self.local.clock.now().saturating_since(slot.grant().arrived_at);
         drop(shard.cast(Message::Requeue(asked.acquire.key.clone(), *slot.grant(), asked.to_acquire(waited, reply))));
         slot.forget();
@@ -218,10 +225,14 @@ impl<'a> Serving<'a> {
             Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
         };
         let local = self.local.clone();
-        let (reply, _) = Reply::session(number, self.replies.clone());
+        let (reply, _) = self.reply(number);
         self.open.insert(number, Open::Pausing);
         // It stands when its caller is gone.
         tokio::spawn(async move { reply.answer(local.pause(&pause, ticket).await) });
+    }
+
+    fn reply(&self, number: u64) -> (Reply, Caller) {
+        Reply::session(number, self.replies.clone(), Arc::clone(&self.presence))
     }
 
     fn answered(&mut self, number: u64, outcome: Option<Outcome>) {

@@ -34,6 +34,17 @@ struct Open {
     id: RequestId,
     niceness: Niceness,
     cost: Cost,
+    /// The tightest delivery bound of its limits.
+    bound: Option<Duration>,
+}
+
+impl Open {
+    fn of(acquire: &RoutedAcquire) -> (Self, oneshot::Receiver<Outcome>) {
+        let (reply, answer) = oneshot::channel();
+        let bound = acquire.limits.iter().map(RateLimit::delivery_bound).filter(|bound| !bound.is_zero()).min();
+        let RoutedAcquire { key, id, niceness, cost, .. } = acquire.clone();
+        (Self { reply, key, id, niceness, cost, bound }, answer)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,11 +79,12 @@ impl Session {
 
     /// Sends an acquire. The reply is lost when the session ends.
     pub(crate) fn acquire(&self, acquire: &RoutedAcquire) -> (u64, oneshot::Receiver<Outcome>) {
-        let bound = acquire.limits.iter().map(RateLimit::delivery_bound).filter(|bound| !bound.is_zero()).min();
-        let (reply, answer) = oneshot::channel();
-        let RoutedAcquire { key, id, niceness, cost, .. } = acquire.clone();
+        let (open, answer) = Open::of(acquire);
         let message = RouterSays::Acquire(peer::from_acquire(acquire));
-        let number = self.open(Open { reply, key, id, niceness, cost }, bound, message);
+        let mut state = self.state.lock();
+        state.last_number += 1;
+        let number = state.last_number;
+        self.open(&mut state, number, open, message);
         (number, answer)
     }
 
@@ -80,21 +92,22 @@ impl Session {
     pub(crate) fn pause(&self, key: &ConnectionKey, epoch: Epoch, pause: Duration) -> oneshot::Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
         let message = v1::RoutedPause { key: Some(peer::from_key(key)), epoch: epoch.0.0, pause: Some(to_span(pause)) };
-        let open = Open { reply, key: key.clone(), id: RequestId::new(0), niceness: Niceness::URGENT, cost: Cost::ZERO };
-        self.open(open, None, RouterSays::Pause(message));
-        answer
-    }
-
-    fn open(&self, open: Open, bound: Option<Duration>, message: RouterSays) -> u64 {
+        let (id, niceness, cost) = (RequestId::new(0), Niceness::URGENT, Cost::ZERO);
+        let open = Open { reply, key: key.clone(), id, niceness, cost, bound: None };
         let mut state = self.state.lock();
         state.last_number += 1;
         let number = state.last_number;
+        self.open(&mut state, number, open, RouterSays::Pause(message));
+        answer
+    }
+
+    fn open(&self, state: &mut State, number: u64, open: Open, message: RouterSays) {
         if !state.is_over {
-            state.tightest = if state.open.is_empty() { bound } else { [state.tightest, bound].into_iter().flatten().min() };
+            let tightest = state.tightest.filter(|_| !state.open.is_empty());
+            state.tightest = [tightest, open.bound].into_iter().flatten().min();
             state.open.insert(number, open);
-            self.push(&mut state, number, message);
+            self.push(state, number, message);
         }
-        number
     }
 
     /// Takes an acquire out of the queue; a grant that crosses this goes back.
@@ -108,13 +121,8 @@ impl Session {
 
     /// Sends a grant back that came too late, and its acquire to its old place.
     pub(crate) fn too_late(&self, number: u64, acquire: &RoutedAcquire) -> oneshot::Receiver<Outcome> {
-        let (reply, answer) = oneshot::channel();
-        let mut state = self.state.lock();
-        if !state.is_over {
-            let RoutedAcquire { key, id, niceness, cost, .. } = acquire.clone();
-            state.open.insert(number, Open { reply, key, id, niceness, cost });
-            self.push(&mut state, number, RouterSays::TooLate(v1::RoutedEnd {}));
-        }
+        let (open, answer) = Open::of(acquire);
+        self.open(&mut self.state.lock(), number, open, RouterSays::TooLate(v1::RoutedEnd {}));
         answer
     }
 
@@ -150,7 +158,7 @@ impl Session {
             // Cancelled meanwhile; the owner takes the slot back when it reads that.
             return;
         };
-        let Open { reply, key, id, niceness, cost } = open;
+        let Open { reply, key, id, niceness, cost, .. } = open;
         let outcome = match peer::answer(message, niceness, cost) {
             Ok(RoutedAnswer::Granted(grant)) => {
                 let owner: Arc<dyn RemoteOwner> = Arc::<Self>::clone(self);

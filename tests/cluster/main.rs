@@ -16,5 +16,8 @@ mod faults;
 mod judge;
 mod kills;
 mod process;
+mod raw;
+mod sessions;
+mod silence;
 mod support;
 mod together;
