@@ -15,6 +15,7 @@ mod formation;
 mod link;
 mod listener;
 mod local;
+mod parked;
 mod server;
 mod serving;
 mod session;
