@@ -15,6 +15,7 @@
 mod faults;
 mod judge;
 mod kills;
+mod port;
 mod process;
 mod raw;
 mod sessions;
