@@ -17,6 +17,7 @@ mod link;
 mod listener;
 mod local;
 mod parked;
+mod router_clock;
 mod server;
 mod serving;
 mod session;

@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::local::Local;
+use super::router_clock::RouterClock;
 use super::serving::Serving;
 use super::{Peers, Speaker};
 use crate::clock;
@@ -111,6 +112,7 @@ impl PeerService for Server {
         let first = frames.message().await?.ok_or_else(|| Status::invalid_argument("a session begins with a frame"))?;
         let router = self.peers.check_member(first.sender.as_ref())?.by.node;
         let local = self.services.borrow().local.clone().ok_or_else(|| Status::unavailable("the node is starting"))?;
+        let router_clock = RouterClock::new(local.clock.now(), first.stamp_nanos);
         let (answers, outbound) = mpsc::channel(FRAMES_UNDER_WAY);
         let (ended, end) = watch::channel(());
         let former = self.sessions.lock().insert(router, ended.clone());
@@ -127,7 +129,7 @@ impl PeerService for Server {
             }
             let mut end = end;
             {
-                let (mut serving, outcomes) = Serving::new(&local, router);
+                let (mut serving, outcomes) = Serving::new(&local, router, router_clock);
                 tokio::select! {
                     () = serving.run(frames, outcomes, answers) => {}
                     _ = end.changed() => {}

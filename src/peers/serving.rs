@@ -14,9 +14,9 @@ use tonic::{Status, Streaming};
 
 use super::local::Local;
 use super::parked::{Parked, Released};
+use super::router_clock::RouterClock;
 use crate::engine::grant::NodeId;
 use crate::engine::throttle::{Acquire, Patience, Refusal};
-use crate::engine::time::Timestamp;
 use crate::owner::{Admission, Caller, Message, Outcome, Presence, Reply, Slot, Ticket};
 use crate::wire::fields::BadField;
 use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedPause, RoutedRefusal};
@@ -70,11 +70,7 @@ pub(super) struct Serving<'a> {
     /// Where the owners answer. Each that is open is answered once, so no more are under way than the session may have open, and those that were
     /// cancelled since: while more wait here than that, nothing is read that could end one and open another.
     replies: mpsc::UnboundedSender<(u64, Option<Outcome>)>,
-    /// The newest one of the router's clock.
-    stamp_nanos: u64,
-    /// How far this node's clock is ahead of the router's, and the shortest way between them: by this one shift, all that come from this router
-    /// keep the order in which they began to wait.
-    clock_shift: Option<i128>,
+    router_clock: RouterClock,
     /// Noted with every frame, whatever else is going on.
     presence: Arc<Presence>,
     frame: Vec<v1::OwnerMessage>,
@@ -82,7 +78,11 @@ pub(super) struct Serving<'a> {
 
 impl<'a> Serving<'a> {
     /// A session, and where its owners' answers arrive.
-    pub(super) fn new(local: &'a Local, router: NodeId) -> (Self, mpsc::UnboundedReceiver<(u64, Option<Outcome>)>) {
+    pub(super) fn new(
+        local: &'a Local,
+        router: NodeId,
+        router_clock: RouterClock,
+    ) -> (Self, mpsc::UnboundedReceiver<(u64, Option<Outcome>)>) {
         let (replies, outcomes) = mpsc::unbounded_channel();
         let admission = Admission::new(local.max_in_flight);
         (
@@ -93,8 +93,7 @@ impl<'a> Serving<'a> {
                 open: HashMap::new(),
                 parked: Parked::new(local.rings.clone(), local.clock),
                 replies,
-                stamp_nanos: 0,
-                clock_shift: None,
+                router_clock,
                 presence: Arc::new(Presence::new(local.clock.now())),
                 frame: Vec::new(),
             },
@@ -177,19 +176,7 @@ impl<'a> Serving<'a> {
         if self.presence.hear(now) {
             self.local.owners.recall();
         }
-        self.stamp_nanos = self.stamp_nanos.max(stamp_nanos);
-        // Not while somebody waits: a better guess would let those who come next overtake them.
-        if self.open.is_empty() || self.clock_shift.is_none() {
-            let shift = i128::from(now.as_nanos()) - i128::from(stamp_nanos);
-            self.clock_shift = Some(self.clock_shift.map_or(shift, |known| known.min(shift)));
-        }
-    }
-
-    /// How long somebody has waited who began at this moment of the router's clock.
-    fn waited_since(&self, began_at: Timestamp, now: Timestamp) -> Duration {
-        let shifted = i128::from(began_at.as_nanos()) + self.clock_shift.unwrap_or_default();
-        let began_at = u64::try_from(shifted.max(0)).unwrap_or(u64::MAX);
-        now.saturating_since(Timestamp::from_nanos(began_at))
+        self.router_clock.observe(now, stamp_nanos, !self.open.is_empty());
     }
 
     fn hear(&mut self, message: v1::RouterMessage) -> Result<(), BadField> {
@@ -249,7 +236,7 @@ impl<'a> Serving<'a> {
         };
         let (reply, caller) = self.reply(number);
         let now = self.local.clock.now();
-        let waited = asked.acquire.began_at.map(|at| self.waited_since(at, now)).unwrap_or_default();
+        let waited = asked.acquire.began_at.map(|at| self.router_clock.waited_since(at, now)).unwrap_or_default();
         drop(shard.cast(Message::Acquire(asked.acquire.key.clone(), asked.to_acquire(waited, reply), now)));
         self.open.insert(number, Open::Waiting { asked, shard, caller });
     }
@@ -299,7 +286,7 @@ impl<'a> Serving<'a> {
         match outcome {
             Some(Outcome::Granted(offer)) => {
                 let Some(slot) = offer.take() else { return };
-                let granted = peer::from_grant(slot.grant(), self.stamp_nanos, self.local.clock.now());
+                let granted = peer::from_grant(slot.grant(), self.router_clock.newest_nanos(), self.local.clock.now());
                 self.open.insert(number, Open::Granted { asked, slot });
                 self.say(number, granted);
             }
