@@ -81,10 +81,10 @@ impl Rig {
         self.millis += 2;
         self.enqueue();
         let now = self.now();
-        let action = self.throttle.poll(now, Duration::ZERO, &mut self.sequence, &mut self.effects);
+        let action = self.throttle.poll(now, Duration::ZERO, &mut self.sequence, &mut self.effects, |_, _| true);
         let Some(Action::Slots { ask: Some(ask), .. }) = &action else { unreachable!("there is room: {action:?}") };
         let verdict = Verdict::Charged { stamp: now.ledger, cost: ask.least };
-        self.throttle.verdict(now, &verdict, &mut self.sequence, &mut self.effects);
+        self.throttle.verdict(now, &verdict, &mut self.sequence, &mut self.effects, |_, _| true);
         black_box(&self.effects);
         self.effects.clear();
     }

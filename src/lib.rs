@@ -77,6 +77,8 @@ mod owner;
 #[cfg(feature = "node")]
 mod peers;
 #[cfg(feature = "node")]
+mod port;
+#[cfg(feature = "node")]
 mod router;
 #[cfg(feature = "node")]
 mod wire;

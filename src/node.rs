@@ -203,12 +203,17 @@ impl Node {
         self.proposer.leave();
         let ledger = self.consensus.ledger();
         let left = async {
-            let own = ledger.members().into_iter().find(|member| member.node == self.id);
-            while let Some(incarnation) = own {
-                match self.submitter.submit(&Command::MarkDown { incarnation }).await {
-                    Ok(_) | Err(CommitError::Stopped { .. }) => break,
-                    Err(CommitError::NotLeader { .. }) => clock::sleep(LOOK_AGAIN_AFTER).await,
+            let mut marked = None;
+            // Read anew each time: it may have joined again, as another run, since it was asked to leave.
+            while let Some(incarnation) = ledger.members().into_iter().find(|member| member.node == self.id) {
+                if marked != Some(incarnation) {
+                    match self.submitter.submit(&Command::MarkDown { incarnation }).await {
+                        Ok(_) => marked = Some(incarnation),
+                        Err(CommitError::Stopped { .. }) => break,
+                        Err(CommitError::NotLeader { .. }) => {}
+                    }
                 }
+                clock::sleep(LOOK_AGAIN_AFTER).await;
             }
             while ledger.ring().borrow().has(self.id) || self.admin.waiters().await > 0 {
                 clock::sleep(LOOK_AGAIN_AFTER).await;

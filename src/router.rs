@@ -287,7 +287,7 @@ impl Router {
                         Err(epoch) => self.await_ring(epoch).await?,
                     }
                 }
-                Owner::There(session) => match session.pause(key, epoch, pause).await {
+                Owner::There(session) => match session.pause(key, epoch, pause, Arc::clone(ticket)).await {
                     Ok(Outcome::Paused) => return Ok(()),
                     Ok(Outcome::Refused(refusal)) => return Err(RouteError::Refused(refusal)),
                     Ok(Outcome::TooManyInFlight { max_in_flight }) => return Err(RouteError::TooManyInFlight { max_in_flight }),

@@ -16,7 +16,6 @@
 
 mod admin;
 mod answer;
-mod connection;
 mod health;
 mod reflection;
 mod releasable;
@@ -25,14 +24,11 @@ mod status;
 mod throttle;
 
 use std::future::Future;
-use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tonic::service::Routes;
 
 use self::admin::AdminApi;
@@ -41,7 +37,7 @@ use self::health::Health;
 use self::throttle::ThrottleApi;
 use crate::admin::Admin;
 use crate::client::Throttler;
-use crate::clock;
+use crate::port::{self, Port, stopping};
 pub use crate::wire::v1;
 use crate::wire::v1::admin_service_server::AdminServiceServer;
 use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
@@ -49,8 +45,12 @@ use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
 /// How long calls have to end when the server stops; waiting ones are told to at once.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
 
-/// The pause after a connection could not be accepted, which is when the process is out of descriptors: one that ends gives some back.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client has to speak HTTP/2.
+const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a client may send on one stream, and on all of a connection, before it is read.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// The largest message that is read: an acquire with eight limits has about 1 KB. An answer is hardly larger than what it answers.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -111,14 +111,18 @@ pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener,
     let services = Routes::new(service.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(AdminServiceServer::new(AdminApi::new(admin, fault_injection)).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(health_service)
-        .add_service(reflection::service())
-        .prepare();
-    let places = Arc::new(Semaphore::new(bounds.max_connections.min(Semaphore::MAX_PERMITS)));
-    let mut connections = JoinSet::new();
+        .add_service(reflection::service());
+    let bounds = port::Bounds {
+        max_connections: bounds.max_connections,
+        speaks_within: SPEAKS_WITHIN,
+        max_streams_per_connection: bounds.max_streams_per_connection,
+        stream_window_bytes: STREAM_WINDOW_BYTES,
+        connection_window_bytes: CONNECTION_WINDOW_BYTES,
+    };
+    let mut port = Port::new(listener, services, bounds, draining);
     let mut shutdown = pin!(shutdown);
     let mut node_stops = pin!(throttler.stopped());
     let mut is_serving = true;
-    let mut failures: u32 = 0;
     loop {
         tokio::select! {
             () = &mut shutdown => break,
@@ -126,53 +130,11 @@ pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener,
                 is_serving = false;
                 health.set_not_serving().await;
             }
-            // Cancel-safe: what is lost is a place in a queue of one.
-            accepted = accept(&listener, &places) => match accepted {
-                Ok((stream, place)) => {
-                    failures = 0;
-                    connections.spawn(connection::serve(stream, place, services.clone(), draining.clone(), bounds));
-                }
-                Err(error) => {
-                    // For ever, if need be: a client that takes all descriptors must not end the server.
-                    failures = failures.saturating_add(1);
-                    if failures.is_power_of_two() {
-                        tracing::warn!(%error, failures, "a connection could not be accepted; trying again");
-                    }
-                    clock::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            Some(ended) = connections.join_next() => log_panic(ended),
+            never = port.serve() => match never {},
         }
     }
-    drop(listener);
+    let closed = port.close();
     drain.send_replace(true);
     health.end().await;
-    let all_ended = async {
-        while let Some(ended) = connections.join_next().await {
-            log_panic(ended);
-        }
-    };
-    if clock::timeout(DRAINS_WITHIN, all_ended).await.is_err() {
-        tracing::warn!(open = connections.len(), "connections that did not end in time are cut");
-    }
-    connections.shutdown().await;
-}
-
-/// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
-}
-
-fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "the task of a connection ended abnormally");
-    }
-}
-
-/// Waits until the server stops. Cancel-safe.
-async fn stopping(draining: &mut watch::Receiver<bool>) {
-    // A sender that is gone has stopped, too.
-    drop(draining.wait_for(|draining| *draining).await);
+    closed.end(DRAINS_WITHIN).await;
 }

@@ -27,6 +27,8 @@ pub(crate) enum Message {
     Paused(ConnectionKey, LedgerTime),
     /// The ring has moved.
     RingChanged,
+    /// A router is heard again that was silent when there was a slot for one of its waiters.
+    Recall,
     /// Some connection wanted to be looked at by now.
     Wake,
     /// What is going on here?

@@ -7,6 +7,7 @@ mod admission;
 mod message;
 mod offer;
 mod pause;
+mod presence;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub(crate) use self::message::Message;
 pub use self::message::ShardReport;
 pub(crate) use self::offer::{Caller, Offer, Outcome, RemoteOwner, Reply, Slot};
 pub(crate) use self::pause::pause;
+pub(crate) use self::presence::Presence;
 use self::shard::{Arguments, Shard, Shared};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
@@ -114,6 +116,14 @@ impl OwnersHandle {
             |shards: &Shards| shards.get(usize::from(id.index)).is_some_and(|shard| shard.get_id() != gone.get_id());
         let shards = self.shards.wait_for(has_changed).await.ok()?;
         shards.get(usize::from(id.index)).cloned()
+    }
+
+    /// Lets those wait again whose routers are heard again.
+    pub(crate) fn recall(&self) {
+        for shard in self.shards.borrow().iter() {
+            // One that has crashed has nobody to recall.
+            drop(shard.cast(Message::Recall));
+        }
     }
 
     /// Returns when the owners have ended, for whatever reason. Cancel-safe.

@@ -2,14 +2,17 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::{mpsc, oneshot};
 
 use super::message::Message;
+use super::presence::Presence;
 use crate::engine::grant::{Epoch, Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::throttle::Refusal;
+use crate::engine::time::Timestamp;
 
 /// What an owner says to an acquire.
 #[derive(Debug)]
@@ -43,7 +46,12 @@ enum To {
     /// A caller on this node.
     Caller(oneshot::Sender<Outcome>),
     /// A session with a router, and the number of its acquire there.
-    Session { number: u64, outcomes: mpsc::UnboundedSender<(u64, Option<Outcome>)>, caller: oneshot::Sender<()> },
+    Session {
+        number: u64,
+        outcomes: mpsc::UnboundedSender<(u64, Option<Outcome>)>,
+        caller: oneshot::Sender<()>,
+        presence: Arc<Presence>,
+    },
 }
 
 /// Who waits behind a session: gone when this is dropped.
@@ -58,9 +66,21 @@ impl Reply {
     }
 
     /// A reply to a session's acquire of this number.
-    pub(crate) fn session(number: u64, outcomes: mpsc::UnboundedSender<(u64, Option<Outcome>)>) -> (Self, Caller) {
+    pub(crate) fn session(
+        number: u64,
+        outcomes: mpsc::UnboundedSender<(u64, Option<Outcome>)>,
+        presence: Arc<Presence>,
+    ) -> (Self, Caller) {
         let (caller, waits) = oneshot::channel();
-        (Self(Some(To::Session { number, outcomes, caller })), Caller(waits))
+        (Self(Some(To::Session { number, outcomes, caller, presence })), Caller(waits))
+    }
+
+    /// Whether the one who waits was heard of within `silence`; a caller on this node always is.
+    pub(crate) fn is_present(&self, now: Timestamp, silence: Duration) -> bool {
+        match &self.0 {
+            Some(To::Session { presence, .. }) => presence.is_heard(now, silence),
+            Some(To::Caller(_)) | None => true,
+        }
     }
 
     /// Whether nobody waits for the answer any more.

@@ -4,6 +4,7 @@
 //! proposal.
 //! Must not: decide. [`crate::engine::throttle`] does; the shard reads the clock, carries the effects out and arms one timer.
 
+mod absence;
 mod moves;
 mod wakes;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
+use self::absence::present;
 use super::message::{Message, ShardReport};
 use super::offer::{Offer, Outcome, Reply};
 use crate::clock::Clock;
@@ -96,6 +98,8 @@ pub(super) struct State {
     /// Boxed, for most places of the map are empty or rest.
     connections: HashMap<ConnectionKey, Box<Resident>>,
     wakes: BTreeSet<(Timestamp, ConnectionKey)>,
+    /// Where somebody waits behind a session that is silent.
+    aside: BTreeSet<ConnectionKey>,
     timer: Option<(Timestamp, JoinHandle<()>)>,
     sequence: Sequence,
     ledger_clock: LedgerClock,
@@ -134,6 +138,7 @@ impl Actor for Shard {
             ring_watcher,
             connections: HashMap::new(),
             wakes: BTreeSet::new(),
+            aside: BTreeSet::new(),
             timer: None,
             sequence: Sequence::after(arguments.tenure, arguments.numbers.load(Ordering::Acquire)),
             ledger_clock: LedgerClock::starting(stamp, applied_at),
@@ -165,6 +170,7 @@ impl Actor for Shard {
             Message::Settled(settled) => state.settled(now.local, settled),
             Message::Paused(key, until) => state.paused(now, &key, until),
             Message::RingChanged => state.take_ring(now),
+            Message::Recall => state.recall(now),
             Message::Wake => state.wake(now),
             Message::Report(reply) => drop(reply.send(state.report())),
         }
@@ -260,7 +266,7 @@ impl State {
                 Verdict::Moved { epoch } => self.newest_epoch = self.newest_epoch.max(*epoch),
             }
             let now = self.now();
-            self.with(now, &key, |throttle, sequence, effects| throttle.verdict(now, &verdict, sequence, effects));
+            self.with(now, &key, |throttle, sequence, effects| throttle.verdict(now, &verdict, sequence, effects, present(now)));
         }
     }
 
@@ -277,18 +283,20 @@ impl State {
             self.hand_over(key);
             return;
         }
-        if self.newest_epoch > self.ring.epoch() {
-            // Whatever is proposed by the old ring comes back. The new one is on its way, and looks at everybody who waits.
-            self.perform(key);
-            return;
-        }
+        // Whatever is proposed by an old ring comes back. The new one is on its way, and looks at everybody who waits.
+        let is_current = self.newest_epoch <= self.ring.epoch();
         let slowest = self.slowest.get(now.local);
-        let action = resident.throttle.poll(now, slowest, &mut self.sequence, &mut self.effects);
+        let poll = || resident.throttle.poll(now, slowest, &mut self.sequence, &mut self.effects, present(now));
+        let action = is_current.then(poll).flatten();
+        let has_aside = resident.throttle.queue().has_aside();
+        self.note_aside(key, has_aside);
         if let Some(action) = action {
             self.propose(now, key, action);
         }
         self.perform(key);
-        self.schedule(now, key);
+        if is_current {
+            self.schedule(now, key);
+        }
     }
 
     fn propose(&self, now: Now, key: &ConnectionKey, action: Action) {

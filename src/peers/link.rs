@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
+use super::copies::Copied;
 use super::session::Session;
 use super::{Peers, Speaker};
 use crate::clock;
-use crate::engine::grant::NodeId;
+use crate::engine::grant::{Incarnation, NodeId};
 use crate::engine::time::Timestamp;
 use crate::wire::peer;
 use crate::wire::v1;
@@ -45,7 +48,7 @@ const FRAMES_UNDER_WAY: usize = 16;
 /// Who has answered, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heard {
-    pub(super) node: NodeId,
+    pub(super) by: Incarnation,
     pub(super) is_bound: bool,
     /// The nodes without a cluster that it sees.
     pub(super) unbound: Vec<NodeId>,
@@ -60,6 +63,8 @@ pub(super) struct Link {
     channel: Option<Channel>,
     heard: Mutex<Option<Heard>>,
     trouble: Mutex<Option<String>>,
+    /// A process that answers here under the id of a node that is elsewhere.
+    copy: Mutex<Option<Incarnation>>,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -79,6 +84,7 @@ impl Link {
             channel,
             heard: Mutex::default(),
             trouble: Mutex::new(trouble),
+            copy: Mutex::default(),
             session: Mutex::default(),
         }
     }
@@ -89,6 +95,19 @@ impl Link {
 
     pub(super) fn heard(&self) -> Option<Heard> {
         self.heard.lock().clone()
+    }
+
+    /// Notes who has answered, and returns who has before.
+    pub(super) fn hear(&self, heard: Heard) -> Option<Heard> {
+        self.heard.lock().replace(heard)
+    }
+
+    pub(super) fn copy(&self) -> Option<Incarnation> {
+        *self.copy.lock()
+    }
+
+    pub(super) fn refuse_copy(&self, copy: Option<Incarnation>) {
+        *self.copy.lock() = copy;
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -128,27 +147,17 @@ async fn greet(peers: &Peers, index: usize) {
         let unbound = peers.unbound().into_iter().map(NodeId::get).collect();
         let request = v1::GreetRequest { sender: Some(peers.sender_to(0)), unbound };
         let greeted = clock::timeout(GREETED_WITHIN, link.client().greet(request)).await;
+        let mut is_copy = false;
         let trouble = match greeted {
-            Ok(Ok(response)) => {
-                let v1::GreetResponse { sender, unbound } = response.into_inner();
-                match peers.check(sender.as_ref()) {
-                    Ok(Speaker { node, is_bound, .. }) => {
-                        let at = peers.shared.clock.now();
-                        let unbound = unbound.into_iter().map(NodeId::new).collect();
-                        let heard = Heard { node, is_bound, unbound, at };
-                        let former = link.heard.lock().replace(heard);
-                        if former.is_none_or(|former| former.node != node) {
-                            tracing::info!(address = %link.address, %node, "a node is there");
-                        }
-                        if node == peers.node() {
-                            // This node's own address, from a list that all nodes share.
-                            return;
-                        }
-                        None
-                    }
-                    Err(status) => Some(status.message().to_owned()),
+            Ok(Ok(response)) => match note(peers, link, response.into_inner()) {
+                // This node's own address, from a list that all nodes share.
+                Ok(by) if by.node == peers.node() => return,
+                Ok(_) => None,
+                Err(trouble) => {
+                    is_copy = matches!(trouble, Trouble::Copied(_));
+                    Some(trouble.to_string())
                 }
-            }
+            },
             Ok(Err(status)) => Some(status.message().to_owned()),
             Err(timed_out) => Some(timed_out.to_string()),
         };
@@ -159,10 +168,36 @@ async fn greet(peers: &Peers, index: usize) {
             is_news
         };
         if let Some(trouble) = trouble.filter(|_| is_news) {
-            tracing::warn!(address = %link.address, %trouble, "a peer does not answer as one");
+            if is_copy {
+                tracing::error!(address = %link.address, %trouble, "a node's id is used twice");
+            } else {
+                tracing::warn!(address = %link.address, %trouble, "a peer does not answer as one");
+            }
         }
         clock::sleep(GREET_EVERY).await;
     }
+}
+
+/// Why who has answered does not count.
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error("{}", .0.message())]
+    Refused(#[from] Status),
+    #[error(transparent)]
+    Copied(#[from] Copied),
+}
+
+/// Notes who has answered a greeting.
+fn note(peers: &Peers, link: &Link, response: v1::GreetResponse) -> Result<Incarnation, Trouble> {
+    let v1::GreetResponse { sender, unbound } = response;
+    let Speaker { by, is_bound, .. } = peers.identify(sender.as_ref())?;
+    let unbound = unbound.into_iter().map(NodeId::new).collect();
+    let heard = Heard { by, is_bound, unbound, at: peers.shared.clock.now() };
+    let former = peers.note(link, heard)?;
+    if former.is_none_or(|former| former.by.node != by.node) {
+        tracing::info!(address = %link.address, node = %by.node, "a node is there");
+    }
+    Ok(by)
 }
 
 /// Keeps one session with whoever is at this address.
@@ -170,16 +205,16 @@ async fn route(peers: &Peers, index: usize) {
     let Some(link) = peers.shared.links.get(index) else { return };
     loop {
         let heard = link.heard();
-        if heard.as_ref().is_some_and(|heard| heard.node == peers.node()) {
+        if heard.as_ref().is_some_and(|heard| heard.by.node == peers.node()) {
             return;
         }
         let both_bound = peers.shared.belonging.is_bound() && heard.as_ref().is_some_and(|heard| heard.is_bound);
         // One node may be in the list twice, by two names.
-        let is_new = |heard: &Heard| peers.session_with(heard.node).is_none();
-        if let Some(heard) = heard.filter(|heard| both_bound && !peers.is_refused(heard.node) && is_new(heard)) {
-            let session = Arc::new(Session::new(heard.node, peers.shared.clock));
+        let is_new = |heard: &Heard| peers.session_with(heard.by.node).is_none();
+        if let Some(heard) = heard.filter(|heard| both_bound && !peers.is_refused(heard.by.node) && is_new(heard)) {
+            let session = Arc::new(Session::new(heard.by.node, peers.shared.clock));
             if let Err(status) = hold(peers, link, &session).await {
-                tracing::debug!(node = %heard.node, %status, "a session was lost");
+                tracing::debug!(node = %heard.by.node, %status, "a session was lost");
             }
             session.end();
             link.end_session();
@@ -190,7 +225,7 @@ async fn route(peers: &Peers, index: usize) {
 }
 
 /// Holds a session until either side, or the way between, ends it.
-async fn hold(peers: &Peers, link: &Link, session: &Arc<Session>) -> Result<(), tonic::Status> {
+async fn hold(peers: &Peers, link: &Link, session: &Arc<Session>) -> Result<(), Status> {
     let node = session.node();
     let (frames, outbound) = mpsc::channel(FRAMES_UNDER_WAY);
     let frame = |messages| v1::RouterFrame {
@@ -201,7 +236,7 @@ async fn hold(peers: &Peers, link: &Link, session: &Arc<Session>) -> Result<(), 
     // The first frame says who we are.
     drop(frames.send(frame(Vec::new())).await);
     let begun = clock::timeout(BEGINS_WITHIN, link.client().route(ReceiverStream::new(outbound))).await;
-    let mut answers = begun.map_err(|late| tonic::Status::deadline_exceeded(late.to_string()))??.into_inner();
+    let mut answers = begun.map_err(|late| Status::deadline_exceeded(late.to_string()))??.into_inner();
     link.session.lock().replace(Arc::clone(session));
     peers.shared.sessions_changed.send_replace(());
     let sending = async {

@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::watch;
+use tonic::service::Routes;
 
 use super::link::MAX_MESSAGE_BYTES;
 use super::server::Server;
+use crate::port::{Bounds, Port};
 use crate::wire::v1::peer_service_server::PeerServiceServer;
 
-/// How long a connection is quiet before it is asked whether it is alive, and how long it has to answer.
-const KEEPALIVE: Duration = Duration::from_secs(2);
-
-/// The most calls at once on one connection.
-const MAX_STREAMS: u32 = 1024;
+/// Each node keeps one connection to each other. Messages are large, and nodes are few.
+const BOUNDS: Bounds = Bounds {
+    max_connections: 256,
+    speaks_within: Duration::from_secs(2),
+    max_streams_per_connection: 1024,
+    stream_window_bytes: 1024 * 1024,
+    connection_window_bytes: 4 * 1024 * 1024,
+};
 
 /// The address for peers can't be used.
 #[derive(Debug, Error)]
@@ -37,15 +42,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> 
 pub(crate) async fn serve(server: Server, listener: TcpListener) {
     let service = PeerServiceServer::new(server);
     let service = service.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let served = tonic::transport::Server::builder()
-        .tcp_nodelay(true)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(Some(MAX_STREAMS))
-        .add_service(service)
-        .serve_with_incoming(TcpListenerStream::new(listener))
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "peers are served no more");
-    }
+    // Nobody waits for the end of a call between nodes: it is asked again.
+    let (_drain, draining) = watch::channel(false);
+    match Port::new(listener, Routes::new(service), BOUNDS, draining).serve().await {}
 }

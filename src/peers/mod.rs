@@ -11,13 +11,17 @@
 //! Promises: every message names its sender, and is refused unless it is of this cluster, for this node, and in this protocol.
 //! Must not: decide who owns what, or who is served.
 
+mod copies;
 mod formation;
 mod link;
 mod listener;
 mod local;
+mod parked;
+mod router_clock;
 mod server;
 mod serving;
 mod session;
+mod speaker;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -27,8 +31,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch as latest;
 use tokio::task::JoinSet;
-use tonic::Status;
 
+use self::copies::Copied;
 pub(crate) use self::formation::form;
 use self::link::{Heard, Link};
 pub use self::listener::BindError;
@@ -36,10 +40,11 @@ pub(crate) use self::listener::{bind, serve};
 pub(crate) use self::local::Local;
 pub(crate) use self::server::{Server, Services};
 pub(crate) use self::session::Session;
+use self::speaker::Speaker;
 pub(crate) use self::watch::mark_silent_members_down;
 use crate::clock::{self, Clock};
+use crate::consensus::Belonging;
 use crate::consensus::transport::{Call, Called, Transport, Unreachable};
-use crate::consensus::{Belonging, ClusterId};
 use crate::engine::grant::{Incarnation, NodeId};
 use crate::engine::ring::Ring;
 use crate::wire::v1;
@@ -57,6 +62,8 @@ struct Shared {
     belonging: Arc<Belonging>,
     clock: Clock,
     links: Vec<Link>,
+    /// Held while one that has answered is compared with the others.
+    hearing: Mutex<()>,
     /// Whom an operator has cut off, to see what happens.
     refused: Mutex<BTreeSet<NodeId>>,
     /// Told of every change of a session.
@@ -94,7 +101,7 @@ impl Peers {
     pub(crate) fn new(own: Incarnation, belonging: Arc<Belonging>, clock: Clock, addresses: &[String]) -> Self {
         let links = addresses.iter().map(|address| Link::new(address)).collect();
         let (refused, sessions_changed) = (Mutex::default(), latest::Sender::new(()));
-        Self { shared: Arc::new(Shared { own, belonging, clock, links, refused, sessions_changed }) }
+        Self { shared: Arc::new(Shared { own, belonging, clock, links, hearing: Mutex::default(), refused, sessions_changed }) }
     }
 
     /// Greets all addresses, and keeps sessions with who answers, until the tasks are aborted.
@@ -126,53 +133,6 @@ impl Peers {
         }
     }
 
-    /// Who has sent a message, if it may speak to this node at all.
-    ///
-    /// # Errors
-    /// A status that names what is wrong with it.
-    fn check(&self, sender: Option<&v1::Sender>) -> Result<Speaker, Status> {
-        let sender = sender.ok_or_else(|| Status::invalid_argument("sender: is not set: it is required"))?;
-        if sender.protocol != PROTOCOL {
-            let found = sender.protocol;
-            let rule = format!("the sender speaks version {found} of the nodes' protocol; this node speaks version {PROTOCOL}");
-            return Err(Status::failed_precondition(rule));
-        }
-        let cluster = <[u8; 16]>::try_from(sender.cluster.as_slice()).map_err(|_| {
-            Status::invalid_argument(format!("sender.cluster: has {} bytes: a cluster id takes 16", sender.cluster.len()))
-        })?;
-        let cluster = ClusterId(u128::from_be_bytes(cluster));
-        let (node, own) = (NodeId::new(sender.node), self.shared.own);
-        if node == own.node && sender.run != own.run.get() {
-            tracing::error!(%node, "another process uses this node's id: its data directory was copied");
-            return Err(Status::failed_precondition(format!("node {node} is this one: another process uses its id")));
-        }
-        if sender.to != 0 && sender.to != own.node.get() {
-            let (meant, found) = (NodeId::new(sender.to), own.node);
-            return Err(Status::failed_precondition(format!("node {meant} is meant; this is node {found}")));
-        }
-        let own_cluster = self.shared.belonging.cluster();
-        if sender.is_bound && self.shared.belonging.is_bound() && cluster != own_cluster {
-            let rule = format!("node {node} belongs to cluster {cluster}, this node to cluster {own_cluster}");
-            return Err(Status::failed_precondition(rule));
-        }
-        if self.is_refused(node) {
-            return Err(Status::unavailable(format!("node {node} is refused here, by fault injection")));
-        }
-        Ok(Speaker { node, cluster, is_bound: sender.is_bound })
-    }
-
-    /// The same for a message that only members of this node's own cluster may send.
-    ///
-    /// # Errors
-    /// A status that names what is wrong with it.
-    fn check_member(&self, sender: Option<&v1::Sender>) -> Result<Speaker, Status> {
-        let speaker = self.check(sender)?;
-        if !(speaker.is_bound && self.shared.belonging.is_bound()) {
-            return Err(Status::failed_precondition(format!("node {} and this one are not of one cluster yet", speaker.node)));
-        }
-        Ok(speaker)
-    }
-
     fn is_refused(&self, node: NodeId) -> bool {
         self.shared.refused.lock().contains(&node)
     }
@@ -181,7 +141,7 @@ impl Peers {
     pub(crate) fn refuse(&self, nodes: impl IntoIterator<Item = NodeId>) {
         *self.shared.refused.lock() = nodes.into_iter().collect();
         for link in &self.shared.links {
-            if link.heard().is_some_and(|heard| self.is_refused(heard.node)) {
+            if link.heard().is_some_and(|heard| self.is_refused(heard.by.node)) {
                 link.end_session();
             }
         }
@@ -189,7 +149,7 @@ impl Peers {
 
     /// Those without a cluster that are there, this node among them.
     fn unbound(&self) -> BTreeSet<NodeId> {
-        let mut unbound: BTreeSet<NodeId> = self.there().filter(|heard| !heard.is_bound).map(|heard| heard.node).collect();
+        let mut unbound: BTreeSet<NodeId> = self.there().filter(|heard| !heard.is_bound).map(|heard| heard.by.node).collect();
         if !self.shared.belonging.is_bound() {
             unbound.insert(self.node());
         }
@@ -200,18 +160,24 @@ impl Peers {
     fn there(&self) -> impl Iterator<Item = Heard> + '_ {
         let now = self.shared.clock.now();
         let heard = self.shared.links.iter().filter_map(Link::heard);
-        heard.filter(move |heard| heard.node != self.node() && now.saturating_since(heard.at) < THERE_WITHIN)
+        heard.filter(move |heard| heard.by.node != self.node() && now.saturating_since(heard.at) < THERE_WITHIN)
     }
 
     /// How long a node has not been heard of; `None` for one that never was.
     fn silent_for(&self, node: NodeId) -> Option<Duration> {
         let now = self.shared.clock.now();
-        let heard = self.shared.links.iter().filter_map(Link::heard).filter(|heard| heard.node == node);
+        let heard = self.shared.links.iter().filter_map(Link::heard).filter(|heard| heard.by.node == node);
         heard.map(|heard| now.saturating_since(heard.at)).min()
     }
 
+    /// Notes who has answered at `link`, and returns who has before.
+    fn note(&self, link: &Link, heard: Heard) -> Result<Option<Heard>, Copied> {
+        let _alone = self.shared.hearing.lock();
+        copies::note(&self.shared.links, link, heard)
+    }
+
     fn link_to(&self, node: NodeId) -> Option<&Link> {
-        self.shared.links.iter().find(|link| link.heard().is_some_and(|heard| heard.node == node))
+        self.shared.links.iter().find(|link| link.heard().is_some_and(|heard| heard.by.node == node))
     }
 
     fn session_with(&self, node: NodeId) -> Option<Arc<Session>> {
@@ -221,23 +187,15 @@ impl Peers {
     /// All addresses but this node's own.
     pub(crate) fn report(&self) -> Vec<PeerReport> {
         let now = self.shared.clock.now();
-        let others = self.shared.links.iter().filter(|link| link.heard().is_none_or(|heard| heard.node != self.node()));
+        let others = self.shared.links.iter().filter(|link| link.heard().is_none_or(|heard| heard.by.node != self.node()));
         let report = |link: &Link| PeerReport {
             address: link.address().to_owned(),
-            node: link.heard().map(|heard| heard.node),
+            node: link.heard().map(|heard| heard.by.node),
             silent_for: link.heard().map(|heard| now.saturating_since(heard.at)),
             trouble: link.trouble(),
         };
         others.map(report).collect()
     }
-}
-
-/// Who speaks, as far as it was checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Speaker {
-    node: NodeId,
-    cluster: ClusterId,
-    is_bound: bool,
 }
 
 impl Transport for Peers {

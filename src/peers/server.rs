@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::local::Local;
+use super::router_clock::RouterClock;
 use super::serving::Serving;
 use super::{Peers, Speaker};
 use crate::clock;
@@ -56,7 +57,7 @@ impl Server {
     /// A node that is of no cluster yet is called in by the first message of one.
     async fn bind(&self, speaker: Speaker) -> Result<(), Status> {
         if !speaker.is_bound {
-            return Err(Status::failed_precondition(format!("node {} is of no cluster yet", speaker.node)));
+            return Err(Status::failed_precondition(format!("node {} is of no cluster yet", speaker.by.node)));
         }
         let belonging = Arc::clone(&self.peers.shared.belonging);
         if belonging.is_bound() {
@@ -70,7 +71,7 @@ impl Server {
             BelongingError::OtherCluster { .. } => Status::failed_precondition(error.to_string()),
             BelongingError::Storage(_) | BelongingError::Stopped => Status::unavailable(error.to_string()),
         })?;
-        tracing::info!(cluster = %speaker.cluster, by = %speaker.node, "called into a cluster");
+        tracing::info!(cluster = %speaker.cluster, by = %speaker.by.node, "called into a cluster");
         Ok(())
     }
 }
@@ -82,7 +83,7 @@ impl PeerService for Server {
         // A greeting from this node itself finds out its own address.
         let speaker = self.peers.check(request.sender.as_ref())?;
         let unbound = self.peers.unbound().into_iter().map(NodeId::get).collect();
-        Ok(Response::new(v1::GreetResponse { sender: Some(self.peers.sender(speaker.node)), unbound }))
+        Ok(Response::new(v1::GreetResponse { sender: Some(self.peers.sender(speaker.by.node)), unbound }))
     }
 
     async fn call(&self, request: Request<v1::CallRequest>) -> Result<Response<v1::CallResponse>, Status> {
@@ -109,8 +110,9 @@ impl PeerService for Server {
     async fn route(&self, request: Request<Streaming<v1::RouterFrame>>) -> Result<Response<Self::RouteStream>, Status> {
         let mut frames = request.into_inner();
         let first = frames.message().await?.ok_or_else(|| Status::invalid_argument("a session begins with a frame"))?;
-        let router = self.peers.check_member(first.sender.as_ref())?.node;
+        let router = self.peers.check_member(first.sender.as_ref())?.by.node;
         let local = self.services.borrow().local.clone().ok_or_else(|| Status::unavailable("the node is starting"))?;
+        let router_clock = RouterClock::new(local.clock.now(), first.stamp_nanos);
         let (answers, outbound) = mpsc::channel(FRAMES_UNDER_WAY);
         let (ended, end) = watch::channel(());
         let former = self.sessions.lock().insert(router, ended.clone());
@@ -127,7 +129,7 @@ impl PeerService for Server {
             }
             let mut end = end;
             {
-                let (mut serving, outcomes) = Serving::new(&local, router);
+                let (mut serving, outcomes) = Serving::new(&local, router, router_clock);
                 tokio::select! {
                     () = serving.run(frames, outcomes, answers) => {}
                     _ = end.changed() => {}

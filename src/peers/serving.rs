@@ -1,7 +1,8 @@
 //! The owner's end of a session: the acquires of another node's workers.
 //!
 //! Promises: what a session has open is bounded; when it ends, whoever waits leaves the queue, and what was granted stays used, for it may have
-//! reached a platform. A message that comes twice, or never should have come, changes nothing.
+//! reached a platform. A message that comes twice, or never should have come, changes nothing. Nothing that one acquire waits for delays the others,
+//! nor the router's stamps.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,22 +13,22 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use super::local::Local;
-use crate::clock;
-use crate::engine::grant::{Epoch, NodeId};
+use super::parked::{Parked, Released};
+use super::router_clock::RouterClock;
+use crate::engine::grant::NodeId;
 use crate::engine::throttle::{Acquire, Patience, Refusal};
-use crate::engine::time::Timestamp;
-use crate::owner::{Admission, Caller, Message, Outcome, Reply, Slot, Ticket};
+use crate::owner::{Admission, Caller, Message, Outcome, Presence, Reply, Slot, Ticket};
 use crate::wire::fields::BadField;
 use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedPause, RoutedRefusal};
 use crate::wire::v1;
 use crate::wire::v1::owner_message::Message as OwnerSays;
 use crate::wire::v1::router_message::Message as RouterSays;
 
-/// How long an acquire waits for a ring that its router has seen already.
-const RING_ARRIVES_WITHIN: Duration = Duration::from_secs(1);
-
-/// The most answers in one frame.
+/// The most answers in one frame, and the most that are taken from the owners before a frame is on its way.
 const MAX_ANSWERS_PER_FRAME: usize = 1024;
+
+/// How many answers may wait for a router that does not take them before it is listened to no more.
+const MAX_UNSENT: usize = 4 * MAX_ANSWERS_PER_FRAME;
 
 /// What a router asks for.
 #[derive(Debug)]
@@ -64,19 +65,24 @@ pub(super) struct Serving<'a> {
     router: NodeId,
     admission: Admission,
     open: HashMap<u64, Open>,
-    /// Where the owners answer; as many may be under way as are open.
+    /// Those whose ring is on its way.
+    parked: Parked<Asked>,
+    /// Where the owners answer. Each that is open is answered once, so no more are under way than the session may have open, and those that were
+    /// cancelled since: while more wait here than that, nothing is read that could end one and open another.
     replies: mpsc::UnboundedSender<(u64, Option<Outcome>)>,
-    /// The newest one of the router's clock.
-    stamp_nanos: u64,
-    /// How far this node's clock is ahead of the router's, and the shortest way between them: by this one shift, all that come from this router
-    /// keep the order in which they began to wait.
-    clock_shift: Option<i128>,
+    router_clock: RouterClock,
+    /// Noted with every frame, whatever else is going on.
+    presence: Arc<Presence>,
     frame: Vec<v1::OwnerMessage>,
 }
 
 impl<'a> Serving<'a> {
     /// A session, and where its owners' answers arrive.
-    pub(super) fn new(local: &'a Local, router: NodeId) -> (Self, mpsc::UnboundedReceiver<(u64, Option<Outcome>)>) {
+    pub(super) fn new(
+        local: &'a Local,
+        router: NodeId,
+        router_clock: RouterClock,
+    ) -> (Self, mpsc::UnboundedReceiver<(u64, Option<Outcome>)>) {
         let (replies, outcomes) = mpsc::unbounded_channel();
         let admission = Admission::new(local.max_in_flight);
         (
@@ -85,9 +91,10 @@ impl<'a> Serving<'a> {
                 router,
                 admission,
                 open: HashMap::new(),
+                parked: Parked::new(local.rings.clone(), local.clock),
                 replies,
-                stamp_nanos: 0,
-                clock_shift: None,
+                router_clock,
+                presence: Arc::new(Presence::new(local.clock.now())),
                 frame: Vec::new(),
             },
             outcomes,
@@ -102,68 +109,83 @@ impl<'a> Serving<'a> {
         answers: mpsc::Sender<Result<v1::OwnerFrame, Status>>,
     ) {
         loop {
+            let listens = self.frame.len() < MAX_UNSENT && outcomes.len() <= self.local.max_in_flight;
+            // All arms are cancel-safe: none takes anything before it is ready.
             tokio::select! {
-                frame = frames.message() => match frame {
-                    Ok(Some(frame)) => {
-                        if let Err(status) = self.local.peers.check_member(frame.sender.as_ref()) {
+                frame = frames.message(), if listens => {
+                    if let Err(end) = self.read(frame) {
+                        if let Some(status) = end {
                             drop(answers.send(Err(status)).await);
-                            return;
                         }
-                        self.observe(frame.stamp_nanos);
-                        for message in frame.messages {
-                            if let Err(error) = self.hear(message).await {
-                                // No router of this version sends such: its node is out of order.
-                                tracing::error!(router = %self.router, %error, "a message does not parse; its session ends");
-                                drop(answers.send(Err(Status::invalid_argument(error.to_string()))).await);
-                                return;
-                            }
-                        }
-                    }
-                    Ok(None) => return,
-                    Err(status) => {
-                        tracing::debug!(router = %self.router, %status, "a session was lost");
                         return;
                     }
+                }
+                Some((number, outcome)) = outcomes.recv(), if self.frame.len() < MAX_ANSWERS_PER_FRAME => {
+                    self.answered(number, outcome);
+                }
+                released = self.parked.released() => self.unpark(released),
+                place = answers.reserve(), if !self.frame.is_empty() => match place {
+                    Ok(place) => place.send(Ok(self.next_frame())),
+                    Err(_) => return,
                 },
-                Some((number, outcome)) = outcomes.recv() => self.answered(number, outcome),
             }
             while self.frame.len() < MAX_ANSWERS_PER_FRAME
                 && let Ok((number, outcome)) = outcomes.try_recv()
             {
                 self.answered(number, outcome);
             }
-            if !self.frame.is_empty() {
-                let frame = v1::OwnerFrame {
-                    sender: Some(self.local.peers.sender(self.router)),
-                    messages: std::mem::take(&mut self.frame),
-                };
-                if answers.send(Ok(frame)).await.is_err() {
-                    return;
-                }
+            // At once if there is a place; else whatever comes meanwhile goes with it.
+            if !self.frame.is_empty()
+                && let Ok(place) = answers.try_reserve()
+            {
+                place.send(Ok(self.next_frame()));
             }
         }
     }
 
-    fn observe(&mut self, stamp_nanos: u64) {
-        self.stamp_nanos = self.stamp_nanos.max(stamp_nanos);
-        // Not while somebody waits: a better guess would let those who come next overtake them.
-        if self.open.is_empty() || self.clock_shift.is_none() {
-            let shift = i128::from(self.local.clock.now().as_nanos()) - i128::from(stamp_nanos);
-            self.clock_shift = Some(self.clock_shift.map_or(shift, |known| known.min(shift)));
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// When the session ends, with what to tell the router.
+    fn read(&mut self, frame: Result<Option<v1::RouterFrame>, Status>) -> Result<(), Option<Status>> {
+        let frame = frame.map_err(|status| {
+            tracing::debug!(router = %self.router, %status, "a session was lost");
+            None
+        })?;
+        let frame = frame.ok_or(None)?;
+        self.local.peers.check_member(frame.sender.as_ref()).map_err(Some)?;
+        self.observe(frame.stamp_nanos);
+        for message in frame.messages {
+            self.hear(message).map_err(|error| {
+                // No router of this version sends such: its node is out of order.
+                tracing::error!(router = %self.router, %error, "a message does not parse; its session ends");
+                Some(Status::invalid_argument(error.to_string()))
+            })?;
         }
+        Ok(())
     }
 
-    /// How long somebody has waited who began at this moment of the router's clock.
-    fn waited_since(&self, began_at: Timestamp, now: Timestamp) -> Duration {
-        let shifted = i128::from(began_at.as_nanos()) + self.clock_shift.unwrap_or_default();
-        let began_at = u64::try_from(shifted.max(0)).unwrap_or(u64::MAX);
-        now.saturating_since(Timestamp::from_nanos(began_at))
+    fn next_frame(&mut self) -> v1::OwnerFrame {
+        let rest = self.frame.split_off(self.frame.len().min(MAX_ANSWERS_PER_FRAME));
+        let messages = std::mem::replace(&mut self.frame, rest);
+        v1::OwnerFrame { sender: Some(self.local.peers.sender(self.router)), messages }
     }
 
-    async fn hear(&mut self, message: v1::RouterMessage) -> Result<(), BadField> {
+    fn observe(&mut self, stamp_nanos: u64) {
+        let now = self.local.clock.now();
+        if self.presence.hear(now) {
+            self.local.owners.recall();
+        }
+        self.router_clock.observe(now, stamp_nanos, !self.open.is_empty());
+    }
+
+    fn hear(&mut self, message: v1::RouterMessage) -> Result<(), BadField> {
         let v1::RouterMessage { number, message } = message;
         match (message, self.open.remove(&number)) {
-            (Some(RouterSays::Acquire(acquire)), None) => self.acquire(number, peer::acquire(acquire)?).await,
+            (Some(RouterSays::Cancel(_)), None) => drop(self.parked.remove(number)),
+            // Said twice.
+            (_, None) if self.parked.has(number) => {}
+            (Some(RouterSays::Acquire(acquire)), None) => self.acquire(number, peer::acquire(acquire)?),
             (Some(RouterSays::Pause(pause)), None) => self.pause(number, peer::pause(pause)?),
             (Some(RouterSays::Cancel(_)), Some(open)) => self.leave(open),
             (Some(RouterSays::TooLate(_)), Some(Open::Granted { asked, slot })) => self.requeue(number, asked, slot),
@@ -176,7 +198,7 @@ impl<'a> Serving<'a> {
         Ok(())
     }
 
-    async fn acquire(&mut self, number: u64, acquire: RoutedAcquire) {
+    fn acquire(&mut self, number: u64, acquire: RoutedAcquire) {
         let now = self.local.clock.now();
         let patience = match acquire.patience {
             PatienceLeft::Endless => Patience::Endless,
@@ -188,14 +210,33 @@ impl<'a> Serving<'a> {
             Ok(ticket) => ticket,
             Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
         };
-        self.await_ring(acquire.epoch).await;
-        let Some(shard) = self.local.shard_of(&acquire.key) else {
+        let (epoch, asked) = (acquire.epoch, Asked { acquire, patience, ticket });
+        if self.parked.knows(epoch) {
+            self.enqueue(number, asked);
+        } else {
+            self.parked.park(number, epoch, asked);
+        }
+    }
+
+    fn unpark(&mut self, released: Vec<(u64, Released<Asked>)>) {
+        for (number, released) in released {
+            match released {
+                Released::Known(asked) => self.enqueue(number, asked),
+                Released::TooLate(Asked { acquire, .. }) => {
+                    tracing::debug!(router = %self.router, epoch = acquire.epoch.0.0, "a ring that a router has seen did not arrive in time");
+                    self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
+                }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, number: u64, asked: Asked) {
+        let Some(shard) = self.local.shard_of(&asked.acquire.key) else {
             return self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
         };
-        let (reply, caller) = Reply::session(number, self.replies.clone());
+        let (reply, caller) = self.reply(number);
         let now = self.local.clock.now();
-        let asked = Asked { acquire, patience, ticket };
-        let waited = asked.acquire.began_at.map(|at| self.waited_since(at, now)).unwrap_or_default();
+        let waited = asked.acquire.began_at.map(|at| self.router_clock.waited_since(at, now)).unwrap_or_default();
         drop(shard.cast(Message::Acquire(asked.acquire.key.clone(), asked.to_acquire(waited, reply), now)));
         self.open.insert(number, Open::Waiting { asked, shard, caller });
     }
@@ -205,7 +246,7 @@ impl<'a> Serving<'a> {
             slot.give_back();
             return self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
         };
-        let (reply, caller) = Reply::session(number, self.replies.clone());
+        let (reply, caller) = self.reply(number);
         let waited = self.local.clock.now().saturating_since(slot.grant().arrived_at);
         drop(shard.cast(Message::Requeue(asked.acquire.key.clone(), *slot.grant(), asked.to_acquire(waited, reply))));
         slot.forget();
@@ -218,10 +259,14 @@ impl<'a> Serving<'a> {
             Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
         };
         let local = self.local.clone();
-        let (reply, _) = Reply::session(number, self.replies.clone());
+        let (reply, _) = self.reply(number);
         self.open.insert(number, Open::Pausing);
         // It stands when its caller is gone.
         tokio::spawn(async move { reply.answer(local.pause(&pause, ticket).await) });
+    }
+
+    fn reply(&self, number: u64) -> (Reply, Caller) {
+        Reply::session(number, self.replies.clone(), Arc::clone(&self.presence))
     }
 
     fn answered(&mut self, number: u64, outcome: Option<Outcome>) {
@@ -241,7 +286,7 @@ impl<'a> Serving<'a> {
         match outcome {
             Some(Outcome::Granted(offer)) => {
                 let Some(slot) = offer.take() else { return };
-                let granted = peer::from_grant(slot.grant(), self.stamp_nanos, self.local.clock.now());
+                let granted = peer::from_grant(slot.grant(), self.router_clock.newest_nanos(), self.local.clock.now());
                 self.open.insert(number, Open::Granted { asked, slot });
                 self.say(number, granted);
             }
@@ -286,15 +331,6 @@ impl<'a> Serving<'a> {
             Open::Granted { slot, .. } => slot.give_back(),
             // It is as good as committed.
             Open::Pausing => {}
-        }
-    }
-
-    /// Waits until this node has applied the ring that the router has seen.
-    async fn await_ring(&self, epoch: Epoch) {
-        let mut rings = self.local.rings.clone();
-        let applied = rings.wait_for(|ring| ring.epoch() >= epoch);
-        if clock::timeout(RING_ARRIVES_WITHIN, applied).await.is_err() {
-            tracing::debug!(router = %self.router, epoch = epoch.0.0, "a ring that a router has seen did not arrive in time");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The router's end of a session: acquires for connections that another node owns, all in one stream.
 //!
-//! Promises: each acquire gets one answer, or loses its reply with the session; a grant is never taken for younger than it is.
+//! Promises: each acquire gets one answer, or loses its reply with the session; a grant is never taken for younger than it is; what waits for the
+//! stream is bounded.
 //! Must not: try again. The router does, wherever the ring sends it then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::engine::grant::{Epoch, NodeId, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Cost, Niceness, RateLimit};
-use crate::owner::{Offer, Outcome, RemoteOwner};
+use crate::owner::{Offer, Outcome, RemoteOwner, Ticket};
 use crate::wire::fields::to_span;
 use crate::wire::peer::{self, RoutedAcquire, RoutedAnswer, RoutedRefusal};
 use crate::wire::v1;
@@ -34,11 +35,36 @@ struct Open {
     id: RequestId,
     niceness: Niceness,
     cost: Cost,
+    /// The tightest delivery bound of its limits.
+    bound: Option<Duration>,
+    /// Of a pause, whose caller may go away before it is answered; an acquire's caller has its own.
+    #[expect(dead_code, reason = "what counts is that it lives")]
+    ticket: Option<Arc<Ticket>>,
+}
+
+/// A message for the owner, and what it takes up until it is handed to the stream.
+///
+/// However long the stream stands still, no more than three of these wait for each acquire that the node may have in flight: to begin and to leave
+/// the queue, while the acquire's ticket is out, and one about a slot that was granted to it, of which none come while nothing goes out.
+#[derive(Debug)]
+struct Outgoing {
+    message: v1::RouterMessage,
+    #[expect(dead_code, reason = "what counts is that it lives")]
+    ticket: Option<Ticket>,
+}
+
+impl Open {
+    fn of(acquire: &RoutedAcquire) -> (Self, oneshot::Receiver<Outcome>) {
+        let (reply, answer) = oneshot::channel();
+        let bound = acquire.limits.iter().map(RateLimit::delivery_bound).filter(|bound| !bound.is_zero()).min();
+        let RoutedAcquire { key, id, niceness, cost, .. } = acquire.clone();
+        (Self { reply, key, id, niceness, cost, bound, ticket: None }, answer)
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
-    outbox: Vec<v1::RouterMessage>,
+    outbox: VecDeque<Outgoing>,
     open: HashMap<u64, Open>,
     last_number: u64,
     /// The tightest delivery bound among those that are open, or were since none was.
@@ -68,59 +94,66 @@ impl Session {
 
     /// Sends an acquire. The reply is lost when the session ends.
     pub(crate) fn acquire(&self, acquire: &RoutedAcquire) -> (u64, oneshot::Receiver<Outcome>) {
-        let bound = acquire.limits.iter().map(RateLimit::delivery_bound).filter(|bound| !bound.is_zero()).min();
-        let (reply, answer) = oneshot::channel();
-        let RoutedAcquire { key, id, niceness, cost, .. } = acquire.clone();
+        let (open, answer) = Open::of(acquire);
         let message = RouterSays::Acquire(peer::from_acquire(acquire));
-        let number = self.open(Open { reply, key, id, niceness, cost }, bound, message);
+        let mut state = self.state.lock();
+        state.last_number += 1;
+        let number = state.last_number;
+        self.open(&mut state, number, open, message);
         (number, answer)
     }
 
     /// Asks the owner to let nothing through for a while.
-    pub(crate) fn pause(&self, key: &ConnectionKey, epoch: Epoch, pause: Duration) -> oneshot::Receiver<Outcome> {
+    pub(crate) fn pause(
+        &self,
+        key: &ConnectionKey,
+        epoch: Epoch,
+        pause: Duration,
+        ticket: Arc<Ticket>,
+    ) -> oneshot::Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
         let message = v1::RoutedPause { key: Some(peer::from_key(key)), epoch: epoch.0.0, pause: Some(to_span(pause)) };
-        let open = Open { reply, key: key.clone(), id: RequestId::new(0), niceness: Niceness::URGENT, cost: Cost::ZERO };
-        self.open(open, None, RouterSays::Pause(message));
-        answer
-    }
-
-    fn open(&self, open: Open, bound: Option<Duration>, message: RouterSays) -> u64 {
+        let (id, niceness, cost) = (RequestId::new(0), Niceness::URGENT, Cost::ZERO);
+        let open = Open { reply, key: key.clone(), id, niceness, cost, bound: None, ticket: Some(ticket) };
         let mut state = self.state.lock();
         state.last_number += 1;
         let number = state.last_number;
-        if !state.is_over {
-            state.tightest = if state.open.is_empty() { bound } else { [state.tightest, bound].into_iter().flatten().min() };
-            state.open.insert(number, open);
-            self.push(&mut state, number, message);
-        }
-        number
+        self.open(&mut state, number, open, RouterSays::Pause(message));
+        answer
     }
 
-    /// Takes an acquire out of the queue; a grant that crosses this goes back.
-    pub(crate) fn cancel(&self, number: u64) {
+    fn open(&self, state: &mut State, number: u64, open: Open, message: RouterSays) {
+        if !state.is_over {
+            let tightest = state.tightest.filter(|_| !state.open.is_empty());
+            state.tightest = [tightest, open.bound].into_iter().flatten().min();
+            state.open.insert(number, open);
+            self.push(state, number, message);
+        }
+    }
+
+    /// Takes an acquire out of the queue; a grant that crosses this goes back. The ticket counts until the stream has taken the message.
+    pub(crate) fn cancel(&self, number: u64, ticket: Ticket) {
         let mut state = self.state.lock();
         // One that is answered has nothing to cancel.
         if state.open.remove(&number).is_some() {
-            self.push(&mut state, number, RouterSays::Cancel(v1::RoutedEnd {}));
+            self.send(&mut state, number, RouterSays::Cancel(v1::RoutedEnd {}), Some(ticket));
         }
     }
 
     /// Sends a grant back that came too late, and its acquire to its old place.
     pub(crate) fn too_late(&self, number: u64, acquire: &RoutedAcquire) -> oneshot::Receiver<Outcome> {
-        let (reply, answer) = oneshot::channel();
-        let mut state = self.state.lock();
-        if !state.is_over {
-            let RoutedAcquire { key, id, niceness, cost, .. } = acquire.clone();
-            state.open.insert(number, Open { reply, key, id, niceness, cost });
-            self.push(&mut state, number, RouterSays::TooLate(v1::RoutedEnd {}));
-        }
+        let (open, answer) = Open::of(acquire);
+        self.open(&mut self.state.lock(), number, open, RouterSays::TooLate(v1::RoutedEnd {}));
         answer
     }
 
     fn push(&self, state: &mut State, number: u64, message: RouterSays) {
+        self.send(state, number, message, None);
+    }
+
+    fn send(&self, state: &mut State, number: u64, message: RouterSays, ticket: Option<Ticket>) {
         if !state.is_over {
-            state.outbox.push(v1::RouterMessage { number, message: Some(message) });
+            state.outbox.push_back(Outgoing { message: v1::RouterMessage { number, message: Some(message) }, ticket });
             self.filled.notify_one();
         }
     }
@@ -150,7 +183,7 @@ impl Session {
             // Cancelled meanwhile; the owner takes the slot back when it reads that.
             return;
         };
-        let Open { reply, key, id, niceness, cost } = open;
+        let Open { reply, key, id, niceness, cost, .. } = open;
         let outcome = match peer::answer(message, niceness, cost) {
             Ok(RoutedAnswer::Granted(grant)) => {
                 let owner: Arc<dyn RemoteOwner> = Arc::<Self>::clone(self);
@@ -204,7 +237,83 @@ impl RemoteOwner for Session {
     }
 }
 
-fn take(outbox: &mut Vec<v1::RouterMessage>) -> Vec<v1::RouterMessage> {
-    let rest = outbox.split_off(outbox.len().min(MAX_MESSAGES_PER_FRAME));
-    std::mem::replace(outbox, rest)
+fn take(outbox: &mut VecDeque<Outgoing>) -> Vec<v1::RouterMessage> {
+    outbox.drain(..outbox.len().min(MAX_MESSAGES_PER_FRAME)).map(|outgoing| outgoing.message).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rate::Limits;
+    use crate::owner::Admission;
+    use crate::wire::peer::PatienceLeft;
+
+    fn session() -> Session {
+        Session::new(NodeId::new(1), Clock::start())
+    }
+
+    fn acquire(delivery_millis: u64) -> RoutedAcquire {
+        let limit = RateLimit::new(10, Duration::from_secs(1)).unwrap();
+        let limit = limit.with_delivery_bound(Duration::from_millis(delivery_millis)).unwrap();
+        RoutedAcquire {
+            key: ConnectionKey::new("test", "session").unwrap(),
+            epoch: Epoch::default(),
+            id: RequestId::new(1),
+            retryable: false,
+            niceness: Niceness::URGENT,
+            cost: Cost::ONE,
+            limits: Limits::new([limit]).unwrap(),
+            began_at: None,
+            patience: PatienceLeft::Endless,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_cancels_counts_until_the_stream_has_taken_the_word_of_it() {
+        let (session, admission) = (session(), Admission::new(3));
+        for _ in 0..3 {
+            let ticket = admission.admit().unwrap();
+            let (number, _answer) = session.acquire(&acquire(20));
+            session.cancel(number, ticket);
+        }
+        assert_eq!(admission.admit().unwrap_err(), 3);
+        assert_eq!(session.next_messages().await.len(), 6);
+        drop(admission.admit().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_pause_whose_caller_is_gone_counts_until_it_is_answered() {
+        let (session, admission) = (Arc::new(session()), Admission::new(1));
+        let ticket = Arc::new(admission.admit().unwrap());
+        drop(session.pause(&acquire(20).key, Epoch::default(), Duration::from_secs(1), ticket));
+        assert_eq!(session.next_messages().await.len(), 1);
+        assert_eq!(admission.admit().unwrap_err(), 1);
+        session.answered(1, v1::owner_message::Message::Paused(v1::RoutedEnd {}));
+        drop(admission.admit().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ends_counts_no_longer() {
+        let (session, admission) = (session(), Admission::new(1));
+        let ticket = admission.admit().unwrap();
+        let (number, _answer) = session.acquire(&acquire(20));
+        session.cancel(number, ticket);
+        session.end();
+        drop(admission.admit().unwrap());
+    }
+
+    #[test]
+    fn stamps_follow_the_tightest_bound_that_waits_of_those_who_come_back_too() {
+        let session = session();
+        let tightest = || session.state.lock().tightest.map(|bound| bound.as_millis());
+        let (_, _first) = session.acquire(&acquire(100));
+        assert_eq!(tightest(), Some(100));
+        let (second, _second) = session.acquire(&acquire(20));
+        assert_eq!(tightest(), Some(20));
+        session.state.lock().open.clear();
+        let (_, _third) = session.acquire(&acquire(60));
+        assert_eq!(tightest(), Some(60));
+        let _second = session.too_late(second, &acquire(20));
+        assert_eq!(tightest(), Some(20));
+    }
 }

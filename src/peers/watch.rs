@@ -8,7 +8,7 @@ use crate::clock;
 use crate::consensus::Consensus;
 use crate::consensus::state_machine::LedgerReader;
 use crate::consensus::submitter::Submitter;
-use crate::engine::grant::Incarnation;
+use crate::engine::grant::{Incarnation, NodeId};
 use crate::engine::ledger::Command;
 use crate::engine::time::Timestamp;
 
@@ -17,6 +17,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How long a member may be silent.
 const SILENT_FOR: Duration = Duration::from_millis(500);
+
+/// How long the leader may not have looked: longer, and it was stopped itself, or busy, and what it knows of others is as old.
+const LOOKS_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long an entry may take: without a quorum it would wait for one, and be out of date then.
 const MARKED_WITHIN: Duration = Duration::from_secs(2);
@@ -27,21 +30,15 @@ const QUORUM_WITHIN: Duration = Duration::from_millis(400);
 /// Marks members down that are silent, while this node leads. Runs until it is dropped.
 pub(crate) async fn mark_silent_members_down(peers: &Peers, consensus: &Consensus, submitter: &Submitter) {
     let (ledger, clock): (&LedgerReader, _) = (consensus.ledger(), peers.shared.clock);
-    // Since when this leader knows of each run: a run that has just joined may not have been greeted yet.
-    let mut known: BTreeMap<Incarnation, Timestamp> = BTreeMap::new();
+    let mut watch = Watch::default();
     loop {
         clock::sleep(LOOK_EVERY).await;
         let now = clock.now();
         let standing = consensus.standing();
         let leads = standing.is_leader && standing.since_quorum_ack.is_some_and(|since| since < QUORUM_WITHIN);
         let members = if leads { ledger.members() } else { Vec::new() };
-        known.retain(|member, _| members.contains(member));
-        for incarnation in members {
-            let since = *known.entry(incarnation).or_insert(now);
-            let silent = peers.silent_for(incarnation.node).unwrap_or(Duration::MAX).min(now.saturating_since(since));
-            if incarnation.node == peers.node() || silent < SILENT_FOR {
-                continue;
-            }
+        let others = members.into_iter().filter(|member| member.node != peers.node()).collect();
+        for (incarnation, silent) in watch.look(now, others, |node| peers.silent_for(node)) {
             tracing::warn!(node = %incarnation.node, ?silent, "a member is silent; it owns nothing any more");
             let marked = async {
                 submitter.submit(&Command::MarkDown { incarnation }).await?;
@@ -54,5 +51,70 @@ pub(crate) async fn mark_silent_members_down(peers: &Peers, consensus: &Consensu
                 Err(error) => tracing::debug!(%error, "a silent member could not be marked down"),
             }
         }
+    }
+}
+
+/// What a leader has seen since it began to look.
+#[derive(Debug, Default)]
+struct Watch {
+    looked_at: Option<Timestamp>,
+    /// Since when each run is looked at: one that has just joined may not have been greeted yet.
+    since: BTreeMap<Incarnation, Timestamp>,
+}
+
+impl Watch {
+    /// The members that are silent for too long, and for how long; by whoever has looked all the time.
+    fn look(
+        &mut self,
+        now: Timestamp,
+        members: Vec<Incarnation>,
+        silent_for: impl Fn(NodeId) -> Option<Duration>,
+    ) -> Vec<(Incarnation, Duration)> {
+        if self.looked_at.replace(now).is_none_or(|at| now.saturating_since(at) > LOOKS_WITHIN) {
+            self.since.clear();
+        }
+        self.since.retain(|member, _| members.contains(member));
+        let since = &mut self.since;
+        let silent = members.into_iter().map(|member| {
+            let looked_for = now.saturating_since(*since.entry(member).or_insert(now));
+            (member, silent_for(member.node).unwrap_or(Duration::MAX).min(looked_for))
+        });
+        silent.filter(|(_, silent)| *silent >= SILENT_FOR).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    /// Looks every 50 ms from one moment to another; when it finds a member silent that was heard last at `heard_at`.
+    fn look(watch: &mut Watch, from: u64, until: u64, heard_at: u64) -> Option<u64> {
+        let member = Incarnation { node: NodeId::new(2), run: NonZeroU64::MIN };
+        let at = |millis| Timestamp::ZERO + Duration::from_millis(millis);
+        (from..=until).step_by(50).find(|&now| {
+            let silent_for = |_| Some(at(now).saturating_since(at(heard_at)));
+            !watch.look(at(now), vec![member], silent_for).is_empty()
+        })
+    }
+
+    #[test]
+    fn a_member_is_silent_when_it_was_not_heard_for_half_a_second() {
+        let mut watch = Watch::default();
+        assert_eq!(look(&mut watch, 0, 2_000, 1_200), Some(1_700));
+    }
+
+    #[test]
+    fn a_leader_that_has_not_looked_itself_gives_everybody_their_time() {
+        let mut watch = Watch::default();
+        assert_eq!(look(&mut watch, 0, 1_000, 1_000), None);
+        // It was stopped for 3 s: what it has heard of others is as old.
+        assert_eq!(look(&mut watch, 4_000, 4_100, 990), None);
+        assert_eq!(look(&mut watch, 4_150, 4_450, 4_110), None);
+        // Who is gone indeed is silent from then on.
+        let mut watch = Watch::default();
+        assert_eq!(look(&mut watch, 0, 1_000, 1_000), None);
+        assert_eq!(look(&mut watch, 4_000, 6_000, 990), Some(4_500));
     }
 }

@@ -65,7 +65,7 @@ impl Drop for Place<'_> {
             match &self.seat {
                 // An owner that is gone has no queue to leave.
                 Seat::Here(shard) => drop(shard.cast(Message::Cancel(self.request.key.clone(), self.request.id, ticket))),
-                Seat::There(session, number) => session.cancel(*number),
+                Seat::There(session, number) => session.cancel(*number, ticket),
             }
         }
     }

@@ -15,6 +15,10 @@
 mod faults;
 mod judge;
 mod kills;
+mod port;
 mod process;
+mod raw;
+mod sessions;
+mod silence;
 mod support;
 mod together;

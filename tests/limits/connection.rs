@@ -24,6 +24,8 @@ enum Input {
     },
     Retry(usize),
     Cancel(usize),
+    Silence(usize),
+    HearAll,
     Pause(u64),
     /// Leadership moves, and ledger time falls back against real time.
     MoveLeadership(u64),
@@ -70,6 +72,8 @@ fn inputs() -> impl Strategy<Value = Vec<(u64, Input)>> {
         }),
         2 => (0..6_usize).prop_map(Input::Retry),
         2 => (0..6_usize).prop_map(Input::Cancel),
+        2 => (0..6_usize).prop_map(Input::Silence),
+        1 => Just(Input::HearAll),
         1 => (1..500_u64).prop_map(Input::Pause),
         1 => (1..300_u64).prop_map(Input::MoveLeadership),
     ];
@@ -135,6 +139,8 @@ fn feed(world: &mut World, limits: &Limits, input: Input) {
         }
         Input::Retry(back) => world.retry(back),
         Input::Cancel(back) => world.cancel(back),
+        Input::Silence(back) => world.fall_silent(back),
+        Input::HearAll => world.hear_all(),
         Input::Pause(millis) => world.pause(ms(millis)),
         Input::MoveLeadership(millis) => world.move_leadership(ms(millis)),
     }
@@ -157,6 +163,9 @@ proptest! {
             world.run_until(world.now + ms(gap));
             feed(&mut world, &limits, input);
         }
+        // Without those who are silent, and then with them.
+        world.run_out();
+        world.hear_all();
         world.run_out();
 
         for limit in &limits {

@@ -1,5 +1,6 @@
 //! The queue against a sorted vector.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -39,6 +40,10 @@ enum Step {
     Drain(u64),
     Renumber,
     Reply(u128),
+    /// Those in front who take less than this don't count for the time being.
+    SetAside(u64),
+    /// Those who are set aside and take at least this much come back.
+    Recall(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -59,13 +64,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (2..5_u64).prop_map(Step::Drain),
         1 => Just(Step::Renumber),
         1 => (0..24_u128).prop_map(Step::Reply),
+        2 => (2..5_u64).prop_map(Step::SetAside),
+        2 => (0..5_u64).prop_map(Step::Recall),
     ];
     prop::collection::vec(step, 1..80)
 }
 
-/// The waiters in the order in which they are served, kept by sorting.
+/// The waiters in the order in which they are served, kept by sorting, and the ids of those who are set aside.
 #[derive(Default)]
-struct Oracle(Vec<Entry>);
+struct Oracle(Vec<Entry>, BTreeSet<u128>);
 
 impl Oracle {
     fn insert(&mut self, entry: Entry) {
@@ -79,13 +86,35 @@ impl Oracle {
 
     fn remove(&mut self, request: u128) -> Option<Entry> {
         let index = self.0.iter().position(|entry| entry.request == request)?;
+        self.1.remove(&request);
         Some(self.0.remove(index))
+    }
+
+    fn present(&self) -> Vec<Entry> {
+        self.0.iter().filter(|entry| !self.1.contains(&entry.request)).copied().collect()
+    }
+
+    fn set_aside_while(&mut self, is_absent: impl Fn(&Entry) -> bool) {
+        let absent: Vec<u128> = self.present().iter().take_while(|entry| is_absent(entry)).map(|entry| entry.request).collect();
+        self.1.extend(absent);
+    }
+
+    fn recall(&mut self, sequence: &mut Sequence, is_back: impl Fn(&Entry) -> bool) {
+        let Self(waiters, aside) = self;
+        let back: Vec<Entry> = waiters.iter().filter(|entry| aside.contains(&entry.request) && is_back(entry)).copied().collect();
+        for entry in waiters.iter_mut().filter(|entry| back.iter().any(|back| back.niceness == entry.niceness)) {
+            entry.arrival = sequence.arrival();
+        }
+        for entry in back {
+            aside.remove(&entry.request);
+        }
     }
 
     fn renumber(&mut self, sequence: &mut Sequence) {
         self.0.sort_by_key(|entry| (entry.arrived_at, entry.arrival));
         self.0.iter_mut().for_each(|entry| entry.arrival = sequence.arrival());
         self.0.sort_by_key(|entry| (entry.niceness, entry.arrival));
+        self.1.clear();
     }
 }
 
@@ -156,6 +185,7 @@ proptest! {
                     let gone: Vec<Entry> = queue.drain_where(|waiter| waiter.cost.units >= units).iter().map(entry).collect();
                     let (expected, stay) = oracle.0.iter().partition(|entry| entry.units >= units);
                     oracle.0 = stay;
+                    oracle.1.retain(|request| oracle.0.iter().any(|entry| entry.request == *request));
                     prop_assert_eq!(gone, expected);
                 }
                 Step::Renumber => {
@@ -170,16 +200,29 @@ proptest! {
                     prop_assert_eq!(former, oracle.find(request).map(|entry| entry.reply));
                     oracle.0.iter_mut().filter(|entry| entry.request == request).for_each(|entry| (entry.reply, entry.patience) = (7, Patience::Endless));
                 }
+                Step::SetAside(units) => {
+                    queue.set_aside_while(|waiter| waiter.cost.units < units);
+                    oracle.set_aside_while(|entry| entry.units < units);
+                }
+                Step::Recall(units) => {
+                    let mut same = sequence.clone();
+                    queue.recall(&mut sequence, |waiter| waiter.cost.units >= units);
+                    oracle.recall(&mut same, |entry| entry.units >= units);
+                    prop_assert_eq!(sequence.last(), same.last());
+                }
             }
-            prop_assert_eq!(queue.iter().map(entry).collect::<Vec<_>>(), oracle.0.clone());
-            prop_assert_eq!(queue.first().map(entry), oracle.0.first().copied());
+            let present = oracle.present();
+            prop_assert_eq!(queue.iter().map(entry).collect::<Vec<_>>(), present.clone());
+            prop_assert_eq!(queue.first().map(entry), present.first().copied());
+            prop_assert_eq!(queue.aside().map(|waiter| waiter.request.get()).collect::<BTreeSet<_>>(), oracle.1.clone());
+            prop_assert_eq!(queue.has_aside(), !oracle.1.is_empty());
             prop_assert_eq!((queue.len(), queue.is_empty()), (oracle.0.len(), oracle.0.is_empty()));
             prop_assert_eq!(queue.next_expiry(), oracle.0.iter().filter_map(|entry| entry.patience.ends_at()).min());
             prop_assert_eq!(queue.has_tries(), oracle.0.iter().any(|entry| entry.patience == Patience::Never));
             for niceness in 0..3 {
-                let before: u64 = oracle.0.iter().filter(|entry| entry.niceness <= niceness).map(|entry| entry.units).sum();
+                let before: u64 = present.iter().filter(|entry| entry.niceness <= niceness).map(|entry| entry.units).sum();
                 prop_assert_eq!(queue.load_before(Niceness::new(niceness)), Cost::of(before));
-                let depth = oracle.0.iter().filter(|entry| entry.niceness == niceness).count();
+                let depth = present.iter().filter(|entry| entry.niceness == niceness).count();
                 let told = queue.depths().find(|(of, _)| of.get() == niceness).map(|(_, depth)| depth);
                 prop_assert_eq!(told, (depth > 0).then_some(depth));
             }

@@ -6,7 +6,7 @@
 //!
 //! Everything that is slow, lost or late is drawn beforehand ([`Fate`], [`Delivery`]), so that one input replays one run.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub(crate) struct World {
     /// How far ledger time lags.
     lag: Duration,
     acquires: Vec<Acquire<usize>>,
+    /// The calls of a worker of whom nobody hears for the time being.
+    silent: BTreeSet<usize>,
     /// Of those that came back, by their arrival: the last number before they did.
     waits_since: BTreeMap<u64, u64>,
     sequence: Sequence,
@@ -80,6 +82,7 @@ impl World {
             answers: Vec::new(),
             lag: Duration::ZERO,
             acquires: Vec::new(),
+            silent: BTreeSet::new(),
             waits_since: BTreeMap::new(),
             sequence: Sequence::default(),
             clock: LedgerClock::starting(LedgerTime::ZERO, Timestamp::ZERO),
@@ -128,6 +131,19 @@ impl World {
         if let Some(reply) = self.throttle.cancel(request, |_| true) {
             self.answer(reply);
         }
+        self.settle(Vec::new());
+    }
+
+    /// Nobody hears any more of the worker that made this call.
+    pub(crate) fn fall_silent(&mut self, back: usize) {
+        self.silent.extend(self.acquires.len().checked_sub(back + 1));
+    }
+
+    /// All workers are heard again.
+    pub(crate) fn hear_all(&mut self) {
+        self.silent.clear();
+        let slowest = self.slowest.get(self.now);
+        self.throttle.recall(slowest, &mut self.sequence, |_, _| true);
         self.settle(Vec::new());
     }
 
@@ -218,7 +234,8 @@ impl World {
                     self.charged = self.charged.plus(cost);
                 }
                 let now = self.both();
-                self.throttle.verdict(now, &verdict, &mut self.sequence, &mut effects);
+                let is_present = |reply: &usize, _| !self.silent.contains(reply);
+                self.throttle.verdict(now, &verdict, &mut self.sequence, &mut effects, is_present);
             }
             Event::Delivered { grant, acquire, delivery } => self.deliver(&grant, acquire, delivery, &mut effects),
         }
@@ -244,7 +261,8 @@ impl World {
     fn settle(&mut self, mut effects: Vec<Effect<usize>>) {
         let now = self.both();
         let slowest = self.slowest.get(self.now);
-        let action = self.throttle.poll(now, slowest, &mut self.sequence, &mut effects);
+        let is_present = |reply: &usize, _| !self.silent.contains(reply);
+        let action = self.throttle.poll(now, slowest, &mut self.sequence, &mut effects, is_present);
         let changed = !effects.is_empty();
         for effect in effects {
             self.perform(effect);
@@ -271,6 +289,7 @@ impl World {
                 let acquire = self.acquires[reply].clone();
                 assert_eq!(acquire.request, request);
                 assert!(!grant.is_stale(self.now), "released when it was stale");
+                assert!(!self.silent.contains(&reply), "released to somebody of whom nobody hears");
                 let arrival = grant.arrival.get();
                 let waits_since = self.waits_since.get(&arrival).copied().unwrap_or(arrival);
                 self.released.push(Released { niceness: grant.niceness, arrival, waits_since, release: grant.release.get() });

@@ -70,12 +70,32 @@ impl Lane {
         }
     }
 
-    /// Takes out the waiter with this number, which takes this much.
-    pub(super) fn remove(&mut self, arrival: ArrivalNumber, cost: Cost) {
+    /// Takes out the waiter with this number, which takes this much. Says whether it was here.
+    pub(super) fn remove(&mut self, arrival: ArrivalNumber, cost: Cost) -> bool {
         let index = self.places.binary_search_by_key(&arrival, |place| place.arrival);
         let slot = index.ok().and_then(|index| self.places.get_mut(index)).and_then(|place| place.slot.take());
         if slot.is_some() {
             self.left(cost);
+        }
+        slot.is_some()
+    }
+
+    /// Numbers the waiters of both lanes anew, in their common order.
+    pub(super) fn renumber(&mut self, other: &mut Self, mut number: impl FnMut(Slot) -> ArrivalNumber) {
+        // Dead places would stand out of order under their old numbers.
+        self.places.retain(|place| place.slot.is_some());
+        other.places.retain(|place| place.slot.is_some());
+        let (mut one, mut two) = (self.places.iter_mut().peekable(), other.places.iter_mut().peekable());
+        loop {
+            let next = match (one.peek(), two.peek()) {
+                (Some(first), Some(second)) if second.arrival < first.arrival => two.next(),
+                (Some(_), _) => one.next(),
+                (None, _) => two.next(),
+            };
+            let Some(place) = next else { return };
+            if let Some(slot) = place.slot {
+                place.arrival = number(slot);
+            }
         }
     }
 

@@ -7,7 +7,9 @@
 //! The waiters lie in a slab; a lane per niceness holds their slots in order, an index finds them by request id. Coming and being served
 //! take constant time, leaving from the middle a search in one lane. Lanes and index hold numbers only, and a newcomer gets the slot that
 //! was left last: what a decision touches stays in the caches when the queue itself is too long for them.
+//! A waiter that is set aside (see `aside`) keeps all but its place in the order.
 
+mod aside;
 mod lane;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +82,8 @@ type Slot = u32;
 pub struct Queue<T> {
     waiters: Slab<Waiter<T>>,
     lanes: BTreeMap<Niceness, Lane>,
+    /// Those who don't count as waiting for the time being. No lane in it is empty.
+    aside: BTreeMap<Niceness, Lane>,
     /// By request id. Looked up, never walked: its order is a hash's.
     index: HashTable<Slot>,
     hashes: FixedState,
@@ -95,6 +99,7 @@ impl<T> Queue<T> {
         Self {
             waiters: Slab::new(),
             lanes: BTreeMap::new(),
+            aside: BTreeMap::new(),
             index: HashTable::new(),
             hashes: FixedState::default(),
             expiries: BTreeSet::new(),
@@ -102,7 +107,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How many wait.
+    /// How many wait, those set aside among them.
     #[must_use]
     pub fn len(&self) -> usize {
         self.waiters.len()
@@ -164,7 +169,9 @@ impl<T> Queue<T> {
     pub fn remove(&mut self, request: RequestId) -> Option<Waiter<T>> {
         let slot = self.find(request)?;
         let &Waiter { niceness, arrival, cost, .. } = self.waiter(slot)?;
-        self.lanes.get_mut(&niceness)?.remove(arrival, cost);
+        if !self.lanes.get_mut(&niceness).is_some_and(|lane| lane.remove(arrival, cost)) {
+            self.leave_aside(niceness, arrival, cost);
+        }
         self.take(slot)
     }
 
@@ -219,7 +226,7 @@ impl<T> Queue<T> {
         self.tries -= usize::from(patience == Patience::Never);
     }
 
-    /// All waiters in the order in which they are served.
+    /// All waiters that are not set aside, in the order in which they are served.
     pub fn iter(&self) -> impl Iterator<Item = &Waiter<T>> + '_ {
         self.lanes.values().flat_map(Lane::iter).filter_map(|slot| self.waiter(slot))
     }
@@ -230,7 +237,7 @@ impl<T> Queue<T> {
         self.lanes.range(..=niceness).fold(Cost::ZERO, |sum, (_, lane)| sum.plus(lane.load()))
     }
 
-    /// How many wait at each niceness.
+    /// How many wait at each niceness and are not set aside.
     pub fn depths(&self) -> impl Iterator<Item = (Niceness, usize)> + '_ {
         self.lanes.iter().map(|(&niceness, lane)| (niceness, lane.living())).filter(|(_, living)| *living > 0)
     }
@@ -247,13 +254,17 @@ impl<T> Queue<T> {
         if at > now { None } else { self.remove(request) }
     }
 
-    /// Takes out every waiter for which `leaves` holds, in the order in which they would have been served.
+    /// Takes out every waiter for which `leaves` holds, those set aside among them, in the order in which they would have been served.
     pub fn drain_where(&mut self, leaves: impl Fn(&Waiter<T>) -> bool) -> Vec<Waiter<T>> {
-        let leaving: Vec<RequestId> = self.iter().filter(|waiter| leaves(waiter)).map(|waiter| waiter.request).collect();
-        leaving.into_iter().filter_map(|request| self.remove(request)).collect()
+        let waiters = self.iter().chain(self.aside()).filter(|waiter| leaves(waiter));
+        let mut leaving: Vec<_> = waiters.map(|waiter| (waiter.niceness, waiter.arrival, waiter.request)).collect();
+        if !self.aside.is_empty() {
+            leaving.sort_unstable();
+        }
+        leaving.into_iter().filter_map(|(.., request)| self.remove(request)).collect()
     }
 
-    /// Numbers all waiters anew by their time of arrival: what a new owner does when everyone has come back to it.
+    /// Numbers all waiters anew by their time of arrival: what a new owner does when everyone has come back to it. None is set aside then.
     pub fn renumber(&mut self, sequence: &mut Sequence) {
         let mut waiters = self.drain_where(|_| true);
         waiters.sort_by_key(|waiter| (waiter.arrived_at, waiter.arrival));

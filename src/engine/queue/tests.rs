@@ -111,3 +111,72 @@ fn the_front_of_a_lane_is_alive_so_that_the_first_is_found_at_once() {
         assert!(queue.lanes.values().all(|lane| lane.first().is_some()), "{request} left");
     }
 }
+
+/// Requests 1 to 6, of which the even ones are absent.
+fn half_aside() -> (Queue<u128>, Sequence) {
+    let (mut queue, sequence) = queue_of(&[3; 6]);
+    for _ in 0..2 {
+        queue.set_aside_while(|first| first.reply.is_multiple_of(2));
+        queue.remove(queue.first().unwrap().request).unwrap();
+    }
+    queue.set_aside_while(|first| first.reply.is_multiple_of(2));
+    (queue, sequence)
+}
+
+#[test]
+fn who_is_set_aside_is_not_first_and_stands_before_nobody_but_waits_all_the_same() {
+    let (mut queue, _) = half_aside();
+    assert_eq!(order(&queue), [5, 6]);
+    assert_eq!(queue.aside().map(|waiter| waiter.reply).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!((queue.len(), queue.load_before(Niceness::new(3))), (4, Cost::of(2)));
+    assert!(queue.get(RequestId::new(2)).is_some());
+    queue.set_aside_while(|_| true);
+    assert!(queue.first().is_none() && !queue.is_empty());
+}
+
+#[test]
+fn who_is_recalled_takes_the_old_place_under_a_number_of_its_own_time() {
+    let (mut queue, mut sequence) = half_aside();
+    let last = sequence.last();
+    queue.recall(&mut sequence, |waiter| waiter.reply == 4);
+    assert_eq!(order(&queue), [4, 5, 6]);
+    assert!(queue.iter().all(|waiter| waiter.arrival.get() > last));
+    queue.recall(&mut sequence, |_| true);
+    assert_eq!(order(&queue), [2, 4, 5, 6]);
+    assert!(!queue.has_aside());
+    assert!(queue.iter().is_sorted_by_key(|waiter| waiter.arrival));
+}
+
+#[test]
+fn recalling_nobody_changes_no_number() {
+    let (mut queue, mut sequence) = half_aside();
+    let last = sequence.last();
+    queue.recall(&mut sequence, |_| false);
+    assert_eq!((order(&queue), sequence.last()), (vec![5, 6], last));
+}
+
+#[test]
+fn who_is_set_aside_leaves_by_cancel_by_deadline_and_with_all_others_in_their_order() {
+    let (mut queue, mut sequence) = half_aside();
+    assert!(queue.remove(RequestId::new(2)).is_some());
+    assert!(queue.remove(RequestId::new(2)).is_none());
+    let expiring = Waiter { patience: Patience::Deadline(Timestamp::from_nanos(7)), ..waiter(8, 0, &mut sequence) };
+    queue.insert(expiring);
+    queue.set_aside_while(|first| first.reply == 8);
+    assert_eq!(queue.pop_expired(Timestamp::from_nanos(7)).map(|waiter| waiter.reply), Some(8));
+    let all: Vec<u128> = queue.drain_where(|_| true).iter().map(|waiter| waiter.reply).collect();
+    assert_eq!(all, [4, 5, 6]);
+    assert!(queue.is_empty() && !queue.has_aside());
+}
+
+#[test]
+fn numbers_drawn_anew_leave_no_dead_place_out_of_order() {
+    let (mut queue, mut sequence) = queue_of(&[3; 9]);
+    queue.set_aside_while(|first| first.reply < 3);
+    queue.remove(RequestId::new(5)).unwrap();
+    queue.recall(&mut sequence, |_| true);
+    for request in [1, 2, 3, 4, 6, 7, 8, 9] {
+        assert!(queue.remove(RequestId::new(request)).is_some());
+    }
+    assert!(queue.lanes.values().all(|lane| lane.living() == 0));
+}

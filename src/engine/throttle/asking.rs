@@ -15,14 +15,24 @@ const SLOWNESS_FACTOR: u32 = 4;
 
 impl<T> Throttle<T> {
     /// Slots for as many waiters, from the first on, as the mirror has room for. Refuses those who only tried and are not among them.
-    pub(super) fn next_ask(&mut self, now: Now, slowest: Duration, effects: &mut Vec<Effect<T>>) -> Option<Ask> {
+    pub(super) fn next_ask(
+        &mut self,
+        now: Now,
+        slowest: Duration,
+        effects: &mut Vec<Effect<T>>,
+        is_present: &impl Fn(&T, Duration) -> bool,
+    ) -> Option<Ask> {
+        // Whoever is absent further behind is found when the slots are there.
+        if self.not_before <= now.ledger && Cost::ONE.fits_in(self.limiter.room(now.ledger)) {
+            self.set_absent_aside(self.delivery_bound(slowest), is_present);
+        }
         let (ask, served) = match self.gather(now, slowest) {
             Some((ask, served)) => (Some(ask), served),
             None => (None, 0),
         };
         let tried: Vec<RequestId> = if self.queue.has_tries() {
-            let unserved = self.queue.iter().skip(served).filter(|waiter| waiter.patience == Patience::Never);
-            unserved.map(|waiter| waiter.request).collect()
+            let unserved = self.queue.iter().skip(served).chain(self.queue.aside());
+            unserved.filter(|waiter| waiter.patience == Patience::Never).map(|waiter| waiter.request).collect()
         } else {
             Vec::new()
         };
@@ -70,7 +80,12 @@ impl<T> Throttle<T> {
         if served == 0 {
             return None;
         }
-        let delivery = self.limiter.delivery_bound(slowest.saturating_mul(SLOWNESS_FACTOR));
+        let delivery = self.delivery_bound(slowest);
         Some((Ask { limits, delivery, least, most }, served))
+    }
+
+    /// The delivery bound of a charge that is asked for now.
+    pub(super) fn delivery_bound(&self, slowest: Duration) -> Duration {
+        self.limiter.delivery_bound(slowest.saturating_mul(SLOWNESS_FACTOR))
     }
 }

@@ -8,11 +8,12 @@
 //!
 //! Promises: callers of equal niceness leave in arrival order, and none before a more urgent one that waits; every acquire gets
 //! one answer; a slot is released only after the verdict that charged it; a slot nobody takes is given back.
-//! [`Throttle::acquire`] and what refuses it is in `admission`, what is asked of the ledger in `asking`.
+//! [`Throttle::acquire`] and what refuses it is in `admission`, what is asked of the ledger in `asking`, who doesn't count as waiting in `absence`.
 //!
 //! Must not: read a clock, sleep, or log. The owner passes `now` and performs the effects. Nor trust its own limiter: it is a mirror
 //! that says when asking is worth it, and the ledger decides.
 
+mod absence;
 mod admission;
 mod asking;
 mod effect;
@@ -107,7 +108,10 @@ impl<T> Throttle<T> {
     ) {
         if let Some(waiter) = acquire.retryable.then(|| self.queue.get(acquire.request)).flatten() {
             let refused = if acquire.is_retry_of(waiter) {
-                self.queue.supersede(acquire.request, acquire.patience, acquire.reply).map(|reply| (reply, Refusal::Superseded))
+                let former = self.queue.supersede(acquire.request, acquire.patience, acquire.reply);
+                // Whoever sends it again is there.
+                self.queue.recall(sequence, |waiter| waiter.request == acquire.request);
+                former.map(|reply| (reply, Refusal::Superseded))
             } else {
                 Some((acquire.reply, Refusal::RequestIdReused))
             };
@@ -162,8 +166,16 @@ impl<T> Throttle<T> {
         self.limiter.pause(until);
     }
 
-    /// Lets waiters go whose time is over, and says what to propose now, if anything. `slowest` is the slowest delivery seen lately.
-    pub fn poll(&mut self, now: Now, slowest: Duration, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) -> Option<Action> {
+    /// Lets waiters go whose time is over, and says what to propose now, if anything. `slowest` is the slowest delivery seen lately; `is_present`
+    /// tells whether the one behind a reply was heard of within so long.
+    pub fn poll(
+        &mut self,
+        now: Now,
+        slowest: Duration,
+        sequence: &mut Sequence,
+        effects: &mut Vec<Effect<T>>,
+        is_present: impl Fn(&T, Duration) -> bool,
+    ) -> Option<Action> {
         self.expire(now, effects);
         self.remembered.prune(now.ledger);
         if self.settling.is_some_and(|settling| settling.ends_at() <= now.local) {
@@ -185,7 +197,7 @@ impl<T> Throttle<T> {
         if self.queue.first().is_some_and(|first| self.limiter.exceeded_by(first.cost).is_some()) {
             self.refuse_those_who_never_fit(effects);
         }
-        let ask = self.next_ask(now, slowest, effects);
+        let ask = self.next_ask(now, slowest, effects, &is_present);
         if ask.is_none() && returns.is_empty() {
             return None;
         }
@@ -194,8 +206,16 @@ impl<T> Throttle<T> {
         Some(Action::Slots { returns, ask })
     }
 
-    /// Takes the ledger's answer to the proposal in flight: a slot goes to whoever is first at this moment. Call [`Throttle::poll`] next.
-    pub fn verdict(&mut self, now: Now, verdict: &Verdict, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) {
+    /// Takes the ledger's answer to the proposal in flight: a slot goes to whoever is first, and present, at this moment. Call
+    /// [`Throttle::poll`] next.
+    pub fn verdict(
+        &mut self,
+        now: Now,
+        verdict: &Verdict,
+        sequence: &mut Sequence,
+        effects: &mut Vec<Effect<T>>,
+        is_present: impl Fn(&T, Duration) -> bool,
+    ) {
         let Some(in_flight) = self.in_flight.take() else {
             return;
         };
@@ -207,7 +227,7 @@ impl<T> Throttle<T> {
                     self.limiter.charge(charge, *cost);
                 }
                 let slots = Slots { proposed_at: in_flight.proposed_at, charge, cost: *cost, limits };
-                self.assign(now, &slots, sequence, effects);
+                self.assign(now, &slots, sequence, effects, &is_present);
             }
             (Verdict::NotBefore { at, .. }, _) => self.not_before = *at,
             // Nothing was done: what was to go back still has to.
@@ -230,13 +250,22 @@ impl<T> Throttle<T> {
 
     /// Hands charged slots to the waiters in front; what the first one can't use goes back. One whose limits the ledger did not hear of
     /// when it charged them can't use them: its own limit might be broken.
-    fn assign(&mut self, now: Now, slots: &Slots, sequence: &mut Sequence, effects: &mut Vec<Effect<T>>) {
+    fn assign(
+        &mut self,
+        now: Now,
+        slots: &Slots,
+        sequence: &mut Sequence,
+        effects: &mut Vec<Effect<T>>,
+        is_present: &impl Fn(&T, Duration) -> bool,
+    ) {
         let &Slots { proposed_at, charge, cost: mut left, ref limits } = slots;
         let guard = self.limiter.guard();
         let age = now.local.saturating_since(proposed_at);
         if charge.delivery.is_zero() || age <= charge.delivery {
             let fits = |first: &Waiter<T>, left: Cost| first.cost.fits_in(left) && limits.covers(&first.limits);
-            while let Some(waiter) = self.queue.pop_first_if(|first| fits(first, left)) {
+            while left != Cost::ZERO {
+                self.set_absent_aside(charge.delivery, is_present);
+                let Some(waiter) = self.queue.pop_first_if(|first| fits(first, left)) else { break };
                 left = left.minus(waiter.cost);
                 if waiter.retryable {
                     self.remembered.insert(&waiter, self.limiter.forgotten_at());
@@ -315,7 +344,7 @@ impl<T> Throttle<T> {
         self.queue.shrink();
     }
 
-    /// Those who wait.
+    /// Those who wait, or are set aside.
     #[must_use]
     pub const fn queue(&self) -> &Queue<T> {
         &self.queue

@@ -56,6 +56,7 @@ impl State {
     /// Takes a connection out of memory.
     pub(super) fn leave(&mut self, key: &ConnectionKey) {
         let Some(resident) = self.connections.remove(key) else { return };
+        self.note_aside(key, false);
         if let Some(at) = resident.wakes_at {
             self.wakes.remove(&(at, key.clone()));
         }

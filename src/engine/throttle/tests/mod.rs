@@ -1,5 +1,6 @@
 //! One connection, as tables of (millisecond, input) → what comes out, a poll after each input as its owner does.
 
+mod absence;
 mod asking;
 mod limits;
 mod order;
@@ -7,7 +8,7 @@ mod patience;
 mod requests;
 mod stale;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::engine::ledger::Ask;
@@ -37,6 +38,10 @@ enum In {
     Stale(u128),
     /// Nothing was started with this request's grant.
     Unused(u128),
+    /// Nobody hears any more of those behind these replies.
+    Silent(&'static [u32]),
+    /// All are heard again but those behind these replies.
+    HeardBut(&'static [u32]),
     /// Time has passed.
     Wake,
 }
@@ -108,6 +113,13 @@ fn bare(count: u32, seconds: u64) -> RateLimit {
     limit.with_delivery_bound(Duration::ZERO).unwrap().with_guard(Duration::ZERO).unwrap()
 }
 
+/// The limit of 2 in 10 s with its margins: 100 ms to deliver, 55 ms for the way to the platform.
+fn margins(acquire: Acquire<u32>) -> Acquire<u32> {
+    let limit = RateLimit::new(2, Duration::from_secs(10)).unwrap();
+    assert_eq!((limit.delivery_bound(), limit.guard()), (ms(100), ms(55)));
+    Acquire { limits: Limits::new([limit]).unwrap(), ..acquire }
+}
+
 const fn local(millis: u64) -> Timestamp {
     Timestamp::from_nanos(millis * 1_000_000)
 }
@@ -138,13 +150,15 @@ struct Owner {
     acquires: BTreeMap<u128, Acquire<u32>>,
     grants: BTreeMap<u128, Grant>,
     asked: Option<Ask>,
+    absent: BTreeSet<u32>,
 }
 
 impl Owner {
     fn of(throttle: Throttle<u32>) -> Self {
         let bounds = Bounds { max_waiters: 100, strict_limits: false };
         let (sequence, slowest) = (Sequence::default(), Duration::ZERO);
-        Self { throttle, sequence, bounds, slowest, acquires: BTreeMap::new(), grants: BTreeMap::new(), asked: None }
+        let (acquires, grants) = (BTreeMap::new(), BTreeMap::new());
+        Self { throttle, sequence, bounds, slowest, acquires, grants, asked: None, absent: BTreeSet::new() }
     }
 
     fn new() -> Self {
@@ -173,9 +187,14 @@ impl Owner {
                 self.throttle.requeue(now, &self.grants[&request], acquire, &mut effects);
             }
             In::Unused(request) => self.throttle.give_back(RequestId::new(request), &self.grants[&request]),
+            In::Silent(replies) => self.absent.extend(replies),
+            In::HeardBut(replies) => {
+                self.absent = replies.iter().copied().collect();
+                self.throttle.recall(self.slowest, &mut self.sequence, present(&self.absent));
+            }
             In::Wake => {}
         }
-        let action = self.throttle.poll(now, self.slowest, &mut self.sequence, &mut effects);
+        let action = self.throttle.poll(now, self.slowest, &mut self.sequence, &mut effects, present(&self.absent));
         let mut out: Vec<Out> = effects.into_iter().map(|effect| self.note(effect)).collect();
         self.asked = None;
         if let Some(Action::Slots { returns, ask }) = action {
@@ -189,7 +208,7 @@ impl Owner {
     }
 
     fn verdict(&mut self, now: Now, verdict: &Verdict, effects: &mut Vec<Effect<u32>>) {
-        self.throttle.verdict(now, verdict, &mut self.sequence, effects);
+        self.throttle.verdict(now, verdict, &mut self.sequence, effects, present(&self.absent));
     }
 
     fn note(&mut self, effect: Effect<u32>) -> Out {
@@ -216,6 +235,11 @@ impl Owner {
             assert_eq!(self.step(*millis, input.clone()), *expected, "row {row} at {millis} ms: {input:?}");
         }
     }
+}
+
+fn present(absent: &BTreeSet<u32>) -> impl Fn(&u32, Duration) -> bool + '_ {
+    // Those who are absent have been for half of the delivery bound of `margins`.
+    |reply, silence| !absent.contains(reply) || silence > ms(50)
 }
 
 fn acquire(acquire: Acquire<u32>) -> In {

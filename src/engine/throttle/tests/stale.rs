@@ -2,13 +2,6 @@
 
 use super::*;
 
-/// The limit of 2 in 10 s with its margins: 100 ms to deliver, 55 ms for the way to the platform.
-fn margins(acquire: Acquire<u32>) -> Acquire<u32> {
-    let limit = RateLimit::new(2, Duration::from_secs(10)).unwrap();
-    assert_eq!((limit.delivery_bound(), limit.guard()), (ms(100), ms(55)));
-    Acquire { limits: Limits::new([limit]).unwrap(), ..acquire }
-}
-
 #[test]
 fn a_stale_grant_puts_its_waiter_back_at_its_old_place_and_returns_the_slot() {
     let mut owner = Owner::new();

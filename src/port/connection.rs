@@ -1,6 +1,6 @@
 //! One connection: HTTP/2, and what keeps it from holding its place for nothing.
 //!
-//! Promises: who doesn't speak HTTP/2 within 10 s, or has been gone without a word for 4 s, loses its place; who cancels a thousand calls at once
+//! Promises: who doesn't speak HTTP/2 in time, or has been gone without a word for 4 s, loses its place; who cancels a thousand calls at once
 //! disturbs nobody.
 
 use std::io;
@@ -23,9 +23,6 @@ use crate::clock::{self, TimedOut};
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long a client has to say it.
-const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
-
 /// How long a connection is quiet before it is asked whether it is alive, and how long it has to answer. Short, for what a peer that was cut off
 /// waits for is kept from others: its slots would be granted into the void.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
@@ -33,10 +30,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The most bytes of a request's headers.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-
-/// What a client may send on one stream, and on all of a connection, before it is read.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// Why a connection ended before it was one.
 #[derive(Debug, Error)]
@@ -49,7 +42,7 @@ enum HandshakeError {
     OtherProtocol,
 }
 
-/// Serves one connection until it ends, or the server stops and its calls have ended. Gives its place back.
+/// Serves one connection until it ends, or the port is closed and its calls have ended. Gives its place back.
 pub(super) async fn serve(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
@@ -58,7 +51,7 @@ pub(super) async fn serve(
     bounds: Bounds,
 ) {
     let greeted = tokio::select! {
-        greeted = greet(stream) => greeted,
+        greeted = greet(stream, bounds.speaks_within) => greeted,
         () = stopping(&mut draining) => return,
     };
     let io = match greeted {
@@ -80,8 +73,8 @@ pub(super) async fn serve(
         .max_pending_accept_reset_streams(resets)
         .max_local_error_reset_streams(resets)
         .max_header_list_size(MAX_HEADER_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        .initial_stream_window_size(bounds.stream_window_bytes)
+        .initial_connection_window_size(bounds.connection_window_bytes);
     // Its calls are tasks of the executor; each ends as soon as the connection is gone, with the wait that it holds.
     let mut serving = pin!(http2.serve_connection(io, TowerToHyperService::new(services)));
     let ended = tokio::select! {
@@ -98,10 +91,10 @@ pub(super) async fn serve(
 }
 
 /// Reads the preface, so that nobody keeps a place without a word of HTTP/2.
-async fn greet(mut stream: TcpStream) -> Result<Greeted, HandshakeError> {
+async fn greet(mut stream: TcpStream, speaks_within: Duration) -> Result<Greeted, HandshakeError> {
     stream.set_nodelay(true)?;
     let mut first = [0; PREFACE.len()];
-    clock::timeout(SPEAKS_WITHIN, stream.read_exact(&mut first)).await??;
+    clock::timeout(speaks_within, stream.read_exact(&mut first)).await??;
     if &first != PREFACE {
         return Err(HandshakeError::OtherProtocol);
     }

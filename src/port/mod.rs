@@ -1,0 +1,128 @@
+//! A port: gRPC services on a listener, for whoever connects.
+//!
+//! Promises: connections, and what each may hold, stay within [`Bounds`]; nobody who connects can end the port or keep others from it for good.
+//! Must not: know what is served.
+
+mod connection;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tonic::service::Routes;
+
+use crate::clock;
+
+/// The pause after a connection could not be accepted, which is when the process is out of descriptors: one that ends gives some back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What bounds a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The most connections; further ones wait in the listener's backlog.
+    pub max_connections: usize,
+    /// How long who connects has to speak HTTP/2.
+    pub speaks_within: Duration,
+    /// The most calls at once on one connection; a client waits before it begins another.
+    pub max_streams_per_connection: u32,
+    /// What may be sent on one stream before it is read.
+    pub stream_window_bytes: u32,
+    /// What may be sent on all of a connection before it is read.
+    pub connection_window_bytes: u32,
+}
+
+/// Services on a listener. Dropping it cuts all connections.
+#[derive(Debug)]
+pub(crate) struct Port {
+    listener: TcpListener,
+    services: Routes,
+    bounds: Bounds,
+    places: Arc<Semaphore>,
+    connections: JoinSet<()>,
+    draining: watch::Receiver<bool>,
+    /// How many connections could not be accepted since the last that could.
+    failures: u32,
+}
+
+impl Port {
+    /// Services on this listener. When `draining` turns true, each connection ends as soon as its calls have.
+    pub(crate) fn new(listener: TcpListener, services: Routes, bounds: Bounds, draining: watch::Receiver<bool>) -> Self {
+        let places = Arc::new(Semaphore::new(bounds.max_connections.min(Semaphore::MAX_PERMITS)));
+        let services = services.prepare();
+        Self { listener, services, bounds, places, connections: JoinSet::new(), draining, failures: 0 }
+    }
+
+    /// Accepts connections and serves them. Cancel-safe: called again, it goes on.
+    pub(crate) async fn serve(&mut self) -> Infallible {
+        loop {
+            tokio::select! {
+                // Cancel-safe: what is lost is a place in a queue of one.
+                accepted = accept(&self.listener, &self.places) => match accepted {
+                    Ok((stream, place)) => {
+                        self.failures = 0;
+                        let (services, draining) = (self.services.clone(), self.draining.clone());
+                        self.connections.spawn(connection::serve(stream, place, services, draining, self.bounds));
+                    }
+                    Err(error) => {
+                        // For ever, if need be: a client that takes all descriptors must not end the server.
+                        self.failures = self.failures.saturating_add(1);
+                        if self.failures.is_power_of_two() {
+                            tracing::warn!(%error, failures = self.failures, "a connection could not be accepted; trying again");
+                        }
+                        clock::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = self.connections.join_next() => log_panic(ended),
+            }
+        }
+    }
+
+    /// Accepts nobody any more.
+    pub(crate) fn close(self) -> Closed {
+        Closed { connections: self.connections }
+    }
+}
+
+/// A port that accepts nobody any more, and the connections that it has still.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    connections: JoinSet<()>,
+}
+
+impl Closed {
+    /// Waits until all connections have ended; cuts those that do not within `span`.
+    pub(crate) async fn end(mut self, span: Duration) {
+        let all_ended = async {
+            while let Some(ended) = self.connections.join_next().await {
+                log_panic(ended);
+            }
+        };
+        if clock::timeout(span, all_ended).await.is_err() {
+            tracing::warn!(open = self.connections.len(), "connections that did not end in time are cut");
+        }
+        self.connections.shutdown().await;
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+fn log_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the task of a connection ended abnormally");
+    }
+}
+
+/// Waits until the port is to end. Cancel-safe.
+pub(crate) async fn stopping(draining: &mut watch::Receiver<bool>) {
+    // A sender that is gone has stopped, too.
+    drop(draining.wait_for(|draining| *draining).await);
+}
