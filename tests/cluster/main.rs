@@ -12,9 +12,12 @@
     reason = "tests stop where they find what they did not expect"
 )]
 
+mod clocks;
 mod faults;
 mod judge;
 mod kills;
 mod process;
+mod slow_disks;
 mod support;
 mod together;
+mod tools;

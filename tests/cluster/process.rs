@@ -13,9 +13,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use turnstile::{ConnectionKey, Niceness, Node};
 
 use crate::support::{config, connection};
+use crate::tools::Tool;
 
 /// Says that this process is a worker: `index home address,address,…`.
 const CHILD: &str = "TURNSTILE_TEST_WORKER";
@@ -33,7 +35,7 @@ pub(crate) struct Start {
     pub(crate) index: usize,
     pub(crate) arrival: u64,
     pub(crate) release: u64,
-    /// When the call was started, counted from the epoch.
+    /// When the call was started, by the clock that all processes share: see [`now`].
     pub(crate) at: Duration,
 }
 
@@ -50,8 +52,13 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts the worker at `addresses[index]`; it serves when [`Worker::expect`] has read `serving`.
     pub(crate) fn spawn(home: &Path, addresses: &[SocketAddr], index: usize) -> Self {
+        Self::spawn_under(&Tool::none(), home, addresses, index)
+    }
+
+    /// The same, with its process started by a tool.
+    pub(crate) fn spawn_under(tool: &Tool, home: &Path, addresses: &[SocketAddr], index: usize) -> Self {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = tool.command(&std::env::current_exe().unwrap());
         command.args(["process::worker", "--exact", "--nocapture", "--ignored"]);
         command.env(CHILD, format!("{index} {} {}", home.display(), list.join(",")));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -150,9 +157,9 @@ impl Drop for Worker {
     }
 }
 
-/// Now, counted from the epoch.
+/// Now, by the monotonic clock of this machine: all its processes read the same, and nobody can set it.
 pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+    clock_gettime(ClockId::Monotonic).try_into().unwrap()
 }
 
 /// Not a test: the worker that other tests start.
@@ -195,6 +202,7 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
                 let leader = status.leader.map_or_else(String::new, |leader| leader.to_string());
                 println!("status {} {} {leader}", status.members.len(), status.waiters);
             }
+            ["wall"] => println!("wall {}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
             ["refuse", ids] => {
                 let ids = ids.split(',').filter(|id| !id.is_empty());
                 let nodes = ids.map(|id| turnstile::NodeId::new(u64::from_str_radix(id, 16).unwrap()));
