@@ -12,6 +12,7 @@
     reason = "tests stop where they find what they did not expect"
 )]
 
+mod broken_disk;
 mod clocks;
 mod faults;
 mod judge;

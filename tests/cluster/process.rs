@@ -14,6 +14,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc::UnboundedReceiver;
 use turnstile::{ConnectionKey, Niceness, Node};
 
 use crate::support::{config, connection};
@@ -82,6 +83,10 @@ impl Worker {
 
     /// The rest of the next line that begins with `word`; other lines are kept for later.
     pub(crate) fn expect(&self, word: &str) -> String {
+        let kept = self.kept.borrow().iter().position(|line| line.starts_with(word));
+        if let Some(line) = kept.and_then(|place| self.kept.borrow_mut().remove(place)) {
+            return line[word.len()..].trim().to_owned();
+        }
         let until = Instant::now() + PATIENCE;
         loop {
             let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));
@@ -128,11 +133,16 @@ impl Worker {
         }
     }
 
-    /// SIGKILL, and what it had reported before.
+    /// SIGKILL, and the starts that it had reported before, whatever has failed since.
     pub(crate) fn kill(mut self) -> Vec<Start> {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.starts(usize::MAX, Duration::from_millis(200))
+        let lines = self.kept.take().into_iter().chain(self.lines.iter());
+        lines.filter_map(|line| line.strip_prefix("start ").map(|start| self.parse(start))).collect()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends it a signal by name.
@@ -180,12 +190,26 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
     println!("serving {}", node.id());
     let (sender, mut orders) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok()));
+    let stopped = async {
+        println!("stopped {}", node.stopped().await);
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = obey(&node, &mut orders) => {}
+        () = stopped => {}
+    }
+    node.shutdown().await;
+    std::process::exit(0);
+}
+
+/// Does what the test orders, until it orders to leave or is gone.
+async fn obey(node: &Node, orders: &mut UnboundedReceiver<String>) {
     while let Some(order) = orders.recv().await {
         let words: Vec<&str> = order.split(' ').collect();
         match words[..] {
             ["load", name, count, window, niceness, calls] => {
                 load(
-                    &node,
+                    node,
                     name,
                     count.parse().unwrap(),
                     window.parse().unwrap(),
@@ -213,8 +237,6 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
             _ => panic!("no such order: {order}"),
         }
     }
-    node.shutdown().await;
-    std::process::exit(0);
 }
 
 /// Calls that wait all at once.
