@@ -12,6 +12,8 @@
     reason = "tests stop where they find what they did not expect"
 )]
 
+mod bad_peers;
+mod bad_sessions;
 mod broken_disk;
 mod clocks;
 mod faults;
@@ -19,6 +21,7 @@ mod judge;
 mod kills;
 mod process;
 mod slow_disks;
+mod stranger;
 mod support;
 mod together;
 mod tools;
