@@ -56,9 +56,12 @@ fn a_node_whose_disk_is_full_stops_with_the_reason_and_the_others_go_on() {
     let (home, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let Some(tool) = Tool::small_disk(disk.path(), 64) else { return };
     let (workers, ids) = cluster(home.path(), &tool, disk.path());
-    // Each leaves an entry's share of its own in the log.
-    let fill = |worker: &mut Worker| (0..2000).for_each(|number| worker.order(&format!("load filler-{number} 1 60000 0 1")));
-    let reason = fail(workers, &ids, |worker| Some(fill(worker))).unwrap();
+    // Each leaves something of its own in the log.
+    let fill = |worker: &mut Worker| {
+        (0..2000).for_each(|number| worker.order(&format!("load filler-{number} 1 60000 0 1")));
+        Some(())
+    };
+    let reason = fail(workers, &ids, fill).unwrap();
     let log = disk.path().join("node-2/log-");
     assert!(reason.contains(&format!("cannot write {}", log.display())), "{reason}");
     assert!(reason.contains("No space left on device"), "{reason}");

@@ -226,6 +226,12 @@ async fn obey(node: &Node, orders: &mut UnboundedReceiver<String>) {
                 let leader = status.leader.map_or_else(String::new, |leader| leader.to_string());
                 println!("status {} {} {leader}", status.members.len(), status.waiters);
             }
+            ["cluster"] => println!("cluster {}", node.admin().status().await.cluster),
+            ["trouble", address] => {
+                let peers = node.admin().status().await.peers;
+                let trouble = peers.into_iter().find(|peer| peer.address == address).and_then(|peer| peer.trouble);
+                println!("trouble {}", trouble.unwrap_or_default());
+            }
             ["wall"] => println!("wall {}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
             ["refuse", ids] => {
                 let ids = ids.split(',').filter(|id| !id.is_empty());
