@@ -21,6 +21,7 @@ mod judge;
 mod kills;
 mod process;
 mod slow_disks;
+mod snapshots;
 mod starting;
 mod stranger;
 mod support;

@@ -217,6 +217,11 @@ async fn obey(node: &Node, orders: &mut UnboundedReceiver<String>) {
                     calls.parse().unwrap(),
                 );
             }
+            ["try", name, count, window] => {
+                let connection = connection(name, count.parse().unwrap(), Duration::from_millis(window.parse().unwrap()));
+                let tried = node.throttler().try_throttle(&connection, || async {}).await;
+                println!("tried {:?}", tried.map(|started| started.is_some()));
+            }
             ["owner", name] => {
                 let key = ConnectionKey::new("test", name).unwrap();
                 println!("owner {}", node.admin().owner(&key).map_or(String::new(), |(node, _)| node.to_string()));
