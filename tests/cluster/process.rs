@@ -217,6 +217,7 @@ async fn obey(node: &Node, orders: &mut UnboundedReceiver<String>) {
                     calls.parse().unwrap(),
                 );
             }
+            ["chain", name, calls] => chain(node, name, calls.parse().unwrap()),
             ["try", name, count, window] => {
                 let connection = connection(name, count.parse().unwrap(), Duration::from_millis(window.parse().unwrap()));
                 let tried = node.throttler().try_throttle(&connection, || async {}).await;
@@ -270,4 +271,20 @@ fn load(node: &Node, name: &str, count: u32, window: u64, niceness: u32, calls: 
             tokio::spawn(call);
         }
     }
+}
+
+/// Calls one behind the other, for a connection that is never at its limit.
+fn chain(node: &Node, name: &str, calls: usize) {
+    let (throttler, connection, name) = (node.throttler(), connection(name, 1_000_000, Duration::from_secs(1)), name.to_owned());
+    tokio::spawn(async move {
+        for index in 0..calls {
+            match throttler.acquire(&connection).await {
+                Ok(permit) => {
+                    let at = now().as_nanos();
+                    println!("start {name} 0 {index} {} {} {at}", permit.arrival().get(), permit.release().get());
+                }
+                Err(error) => println!("failed {name} 0 {index}: {error}"),
+            }
+        }
+    });
 }
