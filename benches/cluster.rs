@@ -89,6 +89,9 @@ fn measure(storage: &str, home: &Path, one_caller_target: Duration) {
     for node in &mut nodes {
         node.order("leave");
     }
+    for mut node in nodes {
+        node.process.wait().unwrap();
+    }
 }
 
 /// A node's process; killed when it is dropped.
@@ -168,6 +171,7 @@ async fn work(child: &str) {
             _ => panic!("no such order: {order}"),
         }
     }
+    node.shutdown().await;
 }
 
 /// The times of a single caller's acquires.
