@@ -59,6 +59,10 @@ stop: ## End the cluster
 test: toolchain ## Run all tests
 	cargo test $(CARGO_FLAGS)
 
+.PHONY: failover
+failover: toolchain ## Kill owners, leading or not, and show how long nobody is served (RUNS=10 of each)
+	@TURNSTILE_TEST_RUNS="$(or $(RUNS),10)" cargo test -q $(CARGO_FLAGS) --test cluster kills::owners -- --ignored --nocapture
+
 .PHONY: verify
 verify: toolchain ## Check everything and change nothing: format, lints, the pure build, tests, docs
 	cargo fmt --check

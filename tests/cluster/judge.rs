@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Start, Worker};
 use crate::support::free_addresses;
+use crate::tools::Tool;
 
 /// How many calls one window has.
 pub(crate) const COUNT: u32 = 10;
@@ -14,8 +15,14 @@ pub(crate) const QUIET: Duration = Duration::from_secs(8);
 
 /// Three workers that serve, and the ids of their nodes.
 pub(crate) fn cluster(home: &std::path::Path) -> (Vec<Worker>, Vec<String>, Vec<std::net::SocketAddr>) {
-    let addresses = free_addresses(3);
-    let workers: Vec<Worker> = (0..3).map(|index| Worker::spawn(home, &addresses, index)).collect();
+    cluster_under(&[const { Tool::none() }; 3], home)
+}
+
+/// The same, with each process started by its tool.
+pub(crate) fn cluster_under(tools: &[Tool], home: &std::path::Path) -> (Vec<Worker>, Vec<String>, Vec<std::net::SocketAddr>) {
+    let addresses = free_addresses(tools.len());
+    let workers = tools.iter().enumerate().map(|(index, tool)| Worker::spawn_under(tool, home, &addresses, index));
+    let workers: Vec<Worker> = workers.collect();
     let ids = workers.iter().map(|worker| worker.expect("serving")).collect();
     (workers, ids, addresses)
 }

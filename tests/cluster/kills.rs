@@ -77,3 +77,64 @@ fn a_follower_that_is_killed_costs_its_neighbours_nothing() {
     println!("next grant {gap:?} after the kill or room");
     assert!(gap <= Duration::from_millis(1500), "{gap:?}");
 }
+
+/// Kills an owner, which leads or doesn't, while others call for its connection without a pause; returns the longest time without a start.
+///
+/// The connection is never at its limit: no full window hides how long nobody is served.
+fn outage(leads: bool) -> Duration {
+    const CALLS: usize = 500;
+    let home = tempfile::tempdir().unwrap();
+    let (mut workers, ids, _) = cluster(home.path());
+    let status = workers[0].ask("status", "status");
+    let leader = ids.iter().position(|id| status.ends_with(id.as_str())).unwrap();
+    let dies = if leads { leader } else { (leader + 1) % 3 };
+    let name = owned_by(&mut workers, &ids[dies], "roomy");
+    let dying = workers.remove(dies);
+    for worker in &mut workers {
+        worker.order(&format!("chain {name} {CALLS}"));
+    }
+    let mut starts = workers[0].starts(50, QUIET);
+    let killed_at = now();
+    starts.extend(dying.kill());
+    collect(&workers, &mut starts, 2 * CALLS);
+    assert_eq!(starts.len(), 2 * CALLS, "everyone is served once");
+    let mut at: Vec<Duration> = starts.iter().map(|start| start.at).collect();
+    at.sort_unstable();
+    assert!(*at.last().unwrap() > killed_at, "all were served before the kill");
+    at.windows(2).map(|two| two[1] - two[0]).max().unwrap()
+}
+
+/// The longest time that nobody may be served for.
+const LONGEST: Duration = Duration::from_millis(1500);
+
+/// Kills this many owners, which lead or don't; the median of the pauses.
+fn outages(runs: usize, leads: bool) -> Duration {
+    let who = if leads { "owner and leader" } else { "owner" };
+    let mut pauses = Vec::new();
+    for run in 1..=runs {
+        let pause = outage(leads);
+        println!("{who} killed, run {run} of {runs}: no grant for {pause:?}");
+        pauses.push(pause);
+    }
+    pauses.sort_unstable();
+    let (median, longest) = (pauses[pauses.len() / 2], pauses[pauses.len() - 1]);
+    println!("{who} killed: median {median:?}, longest {longest:?}, at most {LONGEST:?}");
+    assert!(longest <= LONGEST, "nobody was served for too long");
+    median
+}
+
+#[test]
+fn an_owner_that_is_killed_while_there_is_room_is_missed_for_a_second_and_a_half_at_most() {
+    outages(1, false);
+}
+
+#[test]
+#[ignore = "as many runs as TURNSTILE_TEST_RUNS says: `make failover`"]
+fn owners_that_are_killed_again_and_again_are_missed_for_a_short_time() {
+    const MEDIAN: Duration = Duration::from_millis(800);
+    let runs = std::env::var("TURNSTILE_TEST_RUNS").map_or(10, |runs| runs.parse().expect("a number of runs"));
+    let median = outages(runs, false);
+    // An election comes before the mark-down then.
+    outages(runs, true);
+    assert!(median <= MEDIAN, "the median for an owner that does not lead is {median:?}, at most {MEDIAN:?}");
+}

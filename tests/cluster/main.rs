@@ -12,6 +12,10 @@
     reason = "tests stop where they find what they did not expect"
 )]
 
+mod bad_peers;
+mod bad_sessions;
+mod broken_disk;
+mod clocks;
 mod faults;
 mod judge;
 mod kills;
@@ -20,5 +24,10 @@ mod process;
 mod raw;
 mod sessions;
 mod silence;
+mod slow_disks;
+mod snapshots;
+mod starting;
+mod stranger;
 mod support;
 mod together;
+mod tools;

@@ -13,9 +13,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc::UnboundedReceiver;
 use turnstile::{ConnectionKey, Niceness, Node};
 
 use crate::support::{config, connection};
+use crate::tools::Tool;
 
 /// Says that this process is a worker: `index home address,address,…`.
 const CHILD: &str = "TURNSTILE_TEST_WORKER";
@@ -33,7 +36,7 @@ pub(crate) struct Start {
     pub(crate) index: usize,
     pub(crate) arrival: u64,
     pub(crate) release: u64,
-    /// When the call was started, counted from the epoch.
+    /// When the call was started, by the clock that all processes share: see [`now`].
     pub(crate) at: Duration,
 }
 
@@ -50,8 +53,13 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts the worker at `addresses[index]`; it serves when [`Worker::expect`] has read `serving`.
     pub(crate) fn spawn(home: &Path, addresses: &[SocketAddr], index: usize) -> Self {
+        Self::spawn_under(&Tool::none(), home, addresses, index)
+    }
+
+    /// The same, with its process started by a tool.
+    pub(crate) fn spawn_under(tool: &Tool, home: &Path, addresses: &[SocketAddr], index: usize) -> Self {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut command = tool.command(&std::env::current_exe().unwrap());
         command.args(["process::worker", "--exact", "--nocapture", "--ignored"]);
         command.env(CHILD, format!("{index} {} {}", home.display(), list.join(",")));
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -75,6 +83,10 @@ impl Worker {
 
     /// The rest of the next line that begins with `word`; other lines are kept for later.
     pub(crate) fn expect(&self, word: &str) -> String {
+        let kept = self.kept.borrow().iter().position(|line| line.starts_with(word));
+        if let Some(line) = kept.and_then(|place| self.kept.borrow_mut().remove(place)) {
+            return line[word.len()..].trim().to_owned();
+        }
         let until = Instant::now() + PATIENCE;
         loop {
             let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));
@@ -121,11 +133,16 @@ impl Worker {
         }
     }
 
-    /// SIGKILL, and what it had reported before.
+    /// SIGKILL, and the starts that it had reported before, whatever has failed since.
     pub(crate) fn kill(mut self) -> Vec<Start> {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.starts(usize::MAX, Duration::from_millis(200))
+        let lines = self.kept.take().into_iter().chain(self.lines.iter());
+        lines.filter_map(|line| line.strip_prefix("start ").map(|start| self.parse(start))).collect()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends it a signal by name.
@@ -150,9 +167,9 @@ impl Drop for Worker {
     }
 }
 
-/// Now, counted from the epoch.
+/// Now, by the monotonic clock of this machine: all its processes read the same, and nobody can set it.
 pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+    clock_gettime(ClockId::Monotonic).try_into().unwrap()
 }
 
 /// Not a test: the worker that other tests start.
@@ -173,18 +190,38 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
     println!("serving {}", node.id());
     let (sender, mut orders) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok()));
+    let stopped = async {
+        println!("stopped {}", node.stopped().await);
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = obey(&node, &mut orders) => {}
+        () = stopped => {}
+    }
+    node.shutdown().await;
+    std::process::exit(0);
+}
+
+/// Does what the test orders, until it orders to leave or is gone.
+async fn obey(node: &Node, orders: &mut UnboundedReceiver<String>) {
     while let Some(order) = orders.recv().await {
         let words: Vec<&str> = order.split(' ').collect();
         match words[..] {
             ["load", name, count, window, niceness, calls] => {
                 load(
-                    &node,
+                    node,
                     name,
                     count.parse().unwrap(),
                     window.parse().unwrap(),
                     niceness.parse().unwrap(),
                     calls.parse().unwrap(),
                 );
+            }
+            ["chain", name, calls] => chain(node, name, calls.parse().unwrap()),
+            ["try", name, count, window] => {
+                let connection = connection(name, count.parse().unwrap(), Duration::from_millis(window.parse().unwrap()));
+                let tried = node.throttler().try_throttle(&connection, || async {}).await;
+                println!("tried {:?}", tried.map(|started| started.is_some()));
             }
             ["owner", name] => {
                 let key = ConnectionKey::new("test", name).unwrap();
@@ -195,6 +232,13 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
                 let leader = status.leader.map_or_else(String::new, |leader| leader.to_string());
                 println!("status {} {} {leader}", status.members.len(), status.waiters);
             }
+            ["cluster"] => println!("cluster {}", node.admin().status().await.cluster),
+            ["trouble", address] => {
+                let peers = node.admin().status().await.peers;
+                let trouble = peers.into_iter().find(|peer| peer.address == address).and_then(|peer| peer.trouble);
+                println!("trouble {}", trouble.unwrap_or_default());
+            }
+            ["wall"] => println!("wall {}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
             ["refuse", ids] => {
                 let ids = ids.split(',').filter(|id| !id.is_empty());
                 let nodes = ids.map(|id| turnstile::NodeId::new(u64::from_str_radix(id, 16).unwrap()));
@@ -205,8 +249,6 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
             _ => panic!("no such order: {order}"),
         }
     }
-    node.shutdown().await;
-    std::process::exit(0);
 }
 
 /// Calls that wait all at once.
@@ -229,4 +271,20 @@ fn load(node: &Node, name: &str, count: u32, window: u64, niceness: u32, calls: 
             tokio::spawn(call);
         }
     }
+}
+
+/// Calls one behind the other, for a connection that is never at its limit.
+fn chain(node: &Node, name: &str, calls: usize) {
+    let (throttler, connection, name) = (node.throttler(), connection(name, 1_000_000, Duration::from_secs(1)), name.to_owned());
+    tokio::spawn(async move {
+        for index in 0..calls {
+            match throttler.acquire(&connection).await {
+                Ok(permit) => {
+                    let at = now().as_nanos();
+                    println!("start {name} 0 {index} {} {} {at}", permit.arrival().get(), permit.release().get());
+                }
+                Err(error) => println!("failed {name} 0 {index}: {error}"),
+            }
+        }
+    });
 }
