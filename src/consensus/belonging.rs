@@ -31,6 +31,8 @@ pub(crate) enum BelongingError {
 #[derive(Debug)]
 pub(crate) struct Belonging {
     identity: Mutex<Identity>,
+    /// Held while a cluster is written down, which takes as long as the disk does; who only asks is not kept waiting.
+    binding: Mutex<()>,
     /// `None` for a node in memory. Weak, for who is asked to leave the directory must not be held here.
     directory: Option<Weak<DataDir>>,
 }
@@ -38,13 +40,13 @@ pub(crate) struct Belonging {
 impl Belonging {
     /// Of what is in this directory.
     pub(super) fn on_disk(directory: &Arc<DataDir>) -> Self {
-        Self { identity: Mutex::new(directory.identity()), directory: Some(Arc::downgrade(directory)) }
+        Self { identity: Mutex::new(directory.identity()), binding: Mutex::new(()), directory: Some(Arc::downgrade(directory)) }
     }
 
     /// Of a node that keeps nothing.
     pub(super) fn in_memory(node: NodeId) -> Self {
         let identity = Identity { node: node.get(), cluster: ClusterId(rand::random()), is_bound: false };
-        Self { identity: Mutex::new(identity), directory: None }
+        Self { identity: Mutex::new(identity), binding: Mutex::new(()), directory: None }
     }
 
     /// The cluster that the node is of, or would found.
@@ -62,16 +64,17 @@ impl Belonging {
     /// # Errors
     /// [`BelongingError`]: nothing has changed then.
     pub(crate) fn bind(&self, cluster: ClusterId) -> Result<(), BelongingError> {
-        let mut identity = self.identity.lock();
+        let _alone = self.binding.lock();
+        let identity = *self.identity.lock();
         if identity.is_bound {
             let own = identity.cluster;
             return if own == cluster { Ok(()) } else { Err(BelongingError::OtherCluster { own, other: cluster }) };
         }
-        let bound = Identity { cluster, is_bound: true, ..*identity };
+        let bound = Identity { cluster, is_bound: true, ..identity };
         if let Some(directory) = &self.directory {
             directory.upgrade().ok_or(BelongingError::Stopped)?.write_identity(bound)?;
         }
-        *identity = bound;
+        *self.identity.lock() = bound;
         Ok(())
     }
 }

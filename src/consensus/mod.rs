@@ -6,6 +6,7 @@
 mod belonging;
 pub(crate) mod committer;
 mod network;
+mod pace;
 pub(crate) mod proposer;
 pub(crate) mod state_machine;
 pub(crate) mod storage;
@@ -20,13 +21,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use openraft::{Config, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::watch;
 
 pub(crate) use self::belonging::{Belonging, BelongingError};
 use self::committer::{CommitError, Committer};
 use self::network::Network;
+use self::pace::Pace;
 use self::state_machine::{LedgerReader, StateMachine};
 pub(crate) use self::storage::ClusterId;
 use self::storage::{DataDir, LogStore, SnapshotStore, StorageError};
@@ -39,10 +40,6 @@ use crate::engine::grant::{Epoch, Incarnation, NodeId, ShardCount};
 use crate::engine::ledger::{Answer, Command};
 use crate::wire::codec::CodecError;
 
-/// The shortest and the longest a follower waits for a leader before it stands for election.
-const ELECTION_TIMEOUT_MILLIS: (u64, u64) = (200, 240);
-/// How often a leader shows itself.
-const HEARTBEAT_MILLIS: u64 = 50;
 /// A snapshot is worth while when the log is larger than this, and larger than the snapshot would be: so what is written for
 /// snapshots, and what is read at a restart, stays in proportion to what the log itself writes.
 const MIN_LOG_BYTES: u64 = 1024 * 1024;
@@ -79,6 +76,7 @@ pub(crate) struct Consensus {
     transport: Arc<dyn Transport>,
     ledger: LedgerReader,
     log_bytes: Arc<AtomicU64>,
+    pace: Pace,
     failure: watch::Receiver<Option<Arc<StorageError>>>,
     /// Closed when nothing here uses the data directory any more.
     in_use: watch::Receiver<()>,
@@ -97,12 +95,12 @@ impl Consensus {
     /// # Errors
     /// [`ConsensusError`].
     pub(crate) async fn start(opened: Opened, transport: Arc<dyn Transport>, clock: Clock) -> Result<Self, ConsensusError> {
-        let Opened { node, belonging, log, state_machine, in_use } = opened;
+        let Opened { node, belonging, log, state_machine, pace, in_use } = opened;
         let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
         let network = Network { transport: Arc::clone(&transport) };
-        let raft =
-            Raft::new(node.get(), raft_config()?, network, log, state_machine).await.map_err(|error| raft_error(&error))?;
-        let consensus = Self { raft, node, belonging, transport, ledger, log_bytes, failure, in_use, clock };
+        let config = pace.config().map_err(|error| raft_error(&error))?;
+        let raft = Raft::new(node.get(), config, network, log, state_machine).await.map_err(|error| raft_error(&error))?;
+        let consensus = Self { raft, node, belonging, transport, ledger, log_bytes, pace, failure, in_use, clock };
         if consensus.has_log().await? {
             consensus.bind(consensus.belonging.cluster()).await?;
         }
@@ -164,6 +162,12 @@ impl Consensus {
             applied_index: metrics.last_applied.map(|last| last.index),
             since_quorum_ack: metrics.millis_since_quorum_ack.map(Duration::from_millis),
         }
+    }
+
+    /// Whether this node leads, as far as it can know: a quorum has answered it lately.
+    pub(crate) fn leads(&self) -> bool {
+        let Standing { is_leader, since_quorum_ack, .. } = self.standing();
+        is_leader && since_quorum_ack.is_some_and(|since| since < self.pace.quorum_within())
     }
 
     /// Who this node is.
@@ -273,6 +277,7 @@ pub(crate) struct Opened {
     belonging: Arc<Belonging>,
     log: LogStore<types::TypeConfig>,
     state_machine: StateMachine,
+    pace: Pace,
     in_use: watch::Receiver<()>,
 }
 
@@ -304,7 +309,8 @@ fn open_blocking(storage: Storage, expected: Option<NodeId>, clock: Clock) -> Re
             let node = expected.unwrap_or_else(|| NodeId::new(rand::random()));
             let state_machine = StateMachine::load(SnapshotStore::in_memory(), clock)?;
             let belonging = Arc::new(Belonging::in_memory(node));
-            Ok(Opened { node, belonging, log: LogStore::in_memory(), state_machine, in_use: watch::channel(()).1 })
+            let (log, pace) = (LogStore::in_memory(), Pace::of(Duration::ZERO));
+            Ok(Opened { node, belonging, log, state_machine, pace, in_use: watch::channel(()).1 })
         }
         Storage::Disk(path) => {
             let directory = Arc::new(DataDir::open(path, expected.map(NodeId::get))?);
@@ -312,24 +318,10 @@ fn open_blocking(storage: Storage, expected: Option<NodeId>, clock: Clock) -> Re
             let log = LogStore::open(&directory)?;
             log.require_snapshot(state_machine.snapshot_covers())?;
             let (node, belonging) = (NodeId::new(directory.identity().node), Arc::new(Belonging::on_disk(&directory)));
-            Ok(Opened { node, belonging, log, state_machine, in_use: directory.in_use() })
+            let pace = Pace::of(directory.replaces_within(clock)?);
+            Ok(Opened { node, belonging, log, state_machine, pace, in_use: directory.in_use() })
         }
     }
-}
-
-fn raft_config() -> Result<Arc<Config>, ConsensusError> {
-    let (election_timeout_min, election_timeout_max) = ELECTION_TIMEOUT_MILLIS;
-    let config = Config {
-        cluster_name: "turnstile".to_owned(),
-        election_timeout_min,
-        election_timeout_max,
-        heartbeat_interval: HEARTBEAT_MILLIS,
-        // `upkeep` counts bytes, which bound memory; entries differ in size a thousandfold.
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 0,
-        ..Config::default()
-    };
-    config.validate().map(Arc::new).map_err(|error| raft_error(&error))
 }
 
 fn raft_error(error: &dyn std::error::Error) -> ConsensusError {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   lock                      held while a `DataDir` lives
-//!   identity, vote, purged, snapshot      small files, replaced as a whole
+//!   identity, vote, purged, snapshot, probe      small files, replaced as a whole
 //!   log-<first index>.wal     segments of the log
 //! ```
 //!
@@ -13,18 +13,23 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::error::StorageError;
 use super::small_file::{self, SmallFile};
+use crate::clock::Clock;
 use crate::wire::codec;
 
 const LOCK: &str = "lock";
 
 /// Made by the file system at the root of a volume.
 const LOST_AND_FOUND: &str = "lost+found";
+
+/// How often the disk is timed.
+const PROBES: usize = 3;
 
 /// The id of one cluster, 128 random bits; two clusters never talk to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -121,6 +126,20 @@ impl DataDir {
     /// Replaces what is known of the node, durably.
     pub(crate) fn write_identity(&self, identity: Identity) -> Result<(), StorageError> {
         write_identity(&self.path, identity)
+    }
+
+    /// How long the disk takes to replace a small file: the shortest of some times, for what else the machine does is none of the disk's.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(crate) fn replaces_within(&self, clock: Clock) -> Result<Duration, StorageError> {
+        let mut shortest = Duration::MAX;
+        for _ in 0..PROBES {
+            let began = clock.now();
+            self.write(SmallFile::Probe, &[])?;
+            shortest = shortest.min(clock.now().saturating_since(began));
+        }
+        Ok(shortest)
     }
 
     /// Closes when the directory is free for another.

@@ -1,4 +1,4 @@
-//! Small files that are replaced as a whole: identity, vote, purge point, snapshot.
+//! Small files that are replaced as a whole: identity, vote, purge point, snapshot, and one that finds out how long that takes.
 //!
 //! ```text
 //!   magic (8) │ version u32 │ crc32 u32 │ length u64 │ body          all little-endian
@@ -25,10 +25,11 @@ pub(super) enum SmallFile {
     Vote,
     Purged,
     Snapshot,
+    Probe,
 }
 
 impl SmallFile {
-    pub(super) const ALL: [Self; 4] = [Self::Identity, Self::Vote, Self::Purged, Self::Snapshot];
+    pub(super) const ALL: [Self; 5] = [Self::Identity, Self::Vote, Self::Purged, Self::Snapshot, Self::Probe];
 
     /// The file's name in the data directory.
     pub(super) const fn name(self) -> &'static str {
@@ -37,6 +38,7 @@ impl SmallFile {
             Self::Vote => "vote",
             Self::Purged => "purged",
             Self::Snapshot => "snapshot",
+            Self::Probe => "probe",
         }
     }
 
@@ -52,6 +54,7 @@ impl SmallFile {
             Self::Vote => *b"TsVote.\n",
             Self::Purged => *b"TsPurge\n",
             Self::Snapshot => *b"TsSnaps\n",
+            Self::Probe => *b"TsProbe\n",
         }
     }
 }
