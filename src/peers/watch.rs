@@ -1,4 +1,6 @@
 //! What the leader makes of silence: a member that is not heard of owns nothing any more, until it joins again.
+//!
+//! All nodes look, for each may lead at the next moment: who is elected knows already who has been silent, and that most often is who led before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,14 +20,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a member may be silent.
 const SILENT_FOR: Duration = Duration::from_millis(500);
 
-/// How long the leader may not have looked: longer, and it was stopped itself, or busy, and what it knows of others is as old.
+/// How long a node may not have looked: longer, and it was stopped itself, or busy, and what it knows of others is as old.
 const LOOKS_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long an entry may take: without a quorum it would wait for one, and be out of date then.
 const MARKED_WITHIN: Duration = Duration::from_secs(2);
-
-/// A leader whose own quorum is silent knows nothing of others.
-const QUORUM_WITHIN: Duration = Duration::from_millis(400);
 
 /// Marks members down that are silent, while this node leads. Runs until it is dropped.
 pub(crate) async fn mark_silent_members_down(peers: &Peers, consensus: &Consensus, submitter: &Submitter) {
@@ -34,11 +33,11 @@ pub(crate) async fn mark_silent_members_down(peers: &Peers, consensus: &Consensu
     loop {
         clock::sleep(LOOK_EVERY).await;
         let now = clock.now();
-        let standing = consensus.standing();
-        let leads = standing.is_leader && standing.since_quorum_ack.is_some_and(|since| since < QUORUM_WITHIN);
-        let members = if leads { ledger.members() } else { Vec::new() };
-        let others = members.into_iter().filter(|member| member.node != peers.node()).collect();
-        for (incarnation, silent) in watch.look(now, others, |node| peers.silent_for(node)) {
+        // A leader whose own quorum is silent knows nothing of others.
+        let leads = consensus.leads();
+        let others = ledger.members().into_iter().filter(|member| member.node != peers.node()).collect();
+        let silent = watch.look(now, others, |node| peers.silent_for(node));
+        for (incarnation, silent) in silent.into_iter().filter(|_| leads) {
             tracing::warn!(node = %incarnation.node, ?silent, "a member is silent; it owns nothing any more");
             let marked = async {
                 submitter.submit(&Command::MarkDown { incarnation }).await?;
@@ -54,7 +53,7 @@ pub(crate) async fn mark_silent_members_down(peers: &Peers, consensus: &Consensu
     }
 }
 
-/// What a leader has seen since it began to look.
+/// What a node has seen since it began to look.
 #[derive(Debug, Default)]
 struct Watch {
     looked_at: Option<Timestamp>,
