@@ -138,9 +138,7 @@ impl Node {
         let router =
             Router::new(owners.handle(), rings.clone(), sessions, proposer.clone(), stopped.subscribe(), clock, max_in_flight);
         tasks.spawn(consensus.upkeep(submitter.clone()));
-        tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), stopped.clone()));
-        // Its receivers live in the server; the parts must outlive the start.
-        tasks.spawn(async move { services.closed().await });
+        tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), services, stopped.clone()));
         tracing::info!(node = %id, epoch = epoch.0.0, "serving");
         let admin = Admin::new(Arc::clone(consensus), peers, owners.handle());
         let throttler = Throttler::new(Arc::new(router));
@@ -232,11 +230,12 @@ impl Drop for Node {
     }
 }
 
-/// Serves until the proposer, consensus or the owners end; then tells everybody why.
+/// Serves until the proposer, consensus or the owners end; then tells everybody why, and answers no peer any more: to them the node is gone.
 async fn end_with(
     proposals: impl Future<Output = consensus::proposer::ProposerEnd>,
     consensus: Arc<Consensus>,
     owners: OwnersHandle,
+    services: watch::Sender<Services>,
     stopped: watch::Sender<Option<Arc<str>>>,
 ) {
     let end = tokio::select! {
@@ -245,6 +244,7 @@ async fn end_with(
         end = consensus.ended() => end,
         () = owners.ended() => "its owners have ended".to_owned(),
     };
+    drop(services);
     let reason = consensus.failure().map_or(end, |failure| failure.to_string());
     if announce(&stopped, &reason) {
         tracing::error!(%reason, "the node stops: nothing is acknowledged any more");

@@ -38,11 +38,16 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> 
     TcpListener::bind(address).await.map_err(|source| BindError { address, source })
 }
 
-/// Serves peers until it is dropped.
+/// Serves peers until the node has ended, or it is dropped: whoever greets a node that is no more must find nobody.
 pub(crate) async fn serve(server: Server, listener: TcpListener) {
+    let node_ended = server.node_ended();
     let service = PeerServiceServer::new(server);
     let service = service.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     // Nobody waits for the end of a call between nodes: it is asked again.
     let (_drain, draining) = watch::channel(false);
-    match Port::new(listener, Routes::new(service), BOUNDS, draining).serve().await {}
+    let mut port = Port::new(listener, Routes::new(service), BOUNDS, draining);
+    tokio::select! {
+        never = port.serve() => match never {},
+        () = node_ended => {}
+    }
 }

@@ -26,7 +26,7 @@ const FRAMES_UNDER_WAY: usize = 16;
 /// How long a session waits for the one before it to end.
 const FORMER_ENDS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a node serves its peers with. Its parts come one after the other while it starts.
+/// What a node serves its peers with. Its parts come one after the other while it starts; their sender is gone when the node has ended.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Services {
     /// From the moment when its log is open.
@@ -48,6 +48,12 @@ impl Server {
     /// A service with these parts.
     pub(crate) fn new(peers: Peers, services: watch::Receiver<Services>) -> Self {
         Self { peers, services, sessions: Arc::default() }
+    }
+
+    /// Returns when the node has ended. Cancel-safe.
+    pub(super) fn node_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut services = self.services.clone();
+        async move { while services.changed().await.is_ok() {} }
     }
 
     fn consensus(&self) -> Result<(Arc<Consensus>, Submitter), Status> {

@@ -23,7 +23,12 @@ fn cluster(home: &Path, tool: &Tool, disk: &Path) -> (Vec<Worker>, Vec<String>) 
 /// Waiters at all three for a connection that node 2 owns; then its disk is made to fail.
 ///
 /// Returns what it said, or nothing where the disk can't be made to fail.
-fn fail<B>(mut workers: Vec<Worker>, ids: &[String], break_disk: impl FnOnce(&mut Worker) -> Option<B>) -> Option<String> {
+fn fail<B>(
+    mut workers: Vec<Worker>,
+    ids: &[String],
+    stays: bool,
+    break_disk: impl FnOnce(&mut Worker) -> Option<B>,
+) -> Option<String> {
     const CALLS: usize = 30;
     let name = owned_by(&mut workers, &ids[2], "broken");
     let load = format!("load {name} {COUNT} {} 0 {CALLS}", WINDOW.as_millis());
@@ -36,8 +41,11 @@ fn fail<B>(mut workers: Vec<Worker>, ids: &[String], break_disk: impl FnOnce(&mu
     let reason = workers[2].expect("stopped");
     let stopped_at = now();
     assert!(workers[2].expect("failed").contains(&reason), "who waits there is told why");
-    // Its process ends, as that of `turnstile node` does.
-    starts.extend(workers.remove(2).kill());
+    let mut stopped = workers.pop();
+    if !stays {
+        // Its process ends, as that of `turnstile node` does.
+        starts.extend(stopped.take().into_iter().flat_map(Worker::kill));
+    }
     let by_2 = starts.iter().filter(|start| start.worker == 2).count();
     collect(&workers, &mut starts, by_2 + 2 * CALLS);
     assert_eq!(starts.len(), by_2 + 2 * CALLS, "everyone at the others is served once");
@@ -61,7 +69,7 @@ fn a_node_whose_disk_is_full_stops_with_the_reason_and_the_others_go_on() {
         (0..2000).for_each(|number| worker.order(&format!("load filler-{number} 1 60000 0 1")));
         Some(())
     };
-    let reason = fail(workers, &ids, fill).unwrap();
+    let reason = fail(workers, &ids, false, fill).unwrap();
     let log = disk.path().join("node-2/log-");
     assert!(reason.contains(&format!("cannot write {}", log.display())), "{reason}");
     assert!(reason.contains("No space left on device"), "{reason}");
@@ -71,8 +79,15 @@ fn a_node_whose_disk_is_full_stops_with_the_reason_and_the_others_go_on() {
 fn a_node_whose_syncs_fail_stops_with_the_reason_and_the_others_go_on() {
     let home = tempfile::tempdir().unwrap();
     let (workers, ids) = cluster(home.path(), &Tool::none(), home.path());
-    let Some(reason) = fail(workers, &ids, |worker| fail_syncs(worker.pid())) else { return };
+    let Some(reason) = fail(workers, &ids, false, |worker| fail_syncs(worker.pid())) else { return };
     let log = home.path().join("node-2/log-");
     assert!(reason.contains(&format!("cannot sync {}", log.display())), "{reason}");
     assert!(reason.contains("Input/output error"), "{reason}");
+}
+
+#[test]
+fn a_node_that_stops_in_a_process_that_lives_on_is_marked_down() {
+    let home = tempfile::tempdir().unwrap();
+    let (workers, ids) = cluster(home.path(), &Tool::none(), home.path());
+    fail(workers, &ids, true, |worker| fail_syncs(worker.pid()));
 }
