@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::THERE_WITHIN;
 use super::link::{Heard, Link};
 use crate::engine::grant::Incarnation;
+use crate::engine::time::Timestamp;
 
 /// Another process uses the id of a node that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -16,6 +17,16 @@ pub(super) struct Copied {
     first: String,
     second: String,
     copy: Incarnation,
+}
+
+/// Whether another run of the node of this one is there: it has answered at its address lately, and nothing has gone wrong there since. So a copy is
+/// refused from its first word, and a node that was restarted only until its address has been asked again.
+pub(super) fn has_rival(links: &[Link], by: Incarnation, now: Timestamp) -> bool {
+    let is_rival = |heard: Heard| {
+        let is_there = now.saturating_since(heard.at) < THERE_WITHIN;
+        heard.by.node == by.node && heard.by.run != by.run && is_there
+    };
+    links.iter().filter(|link| link.trouble().is_none()).filter_map(Link::heard).any(is_rival)
 }
 
 /// Notes who has answered at `link`, and returns who has before. For one caller at a time.
@@ -44,7 +55,6 @@ mod tests {
 
     use super::*;
     use crate::engine::grant::NodeId;
-    use crate::engine::time::Timestamp;
 
     fn heard(node: u64, run: u64, millis: u64) -> Heard {
         let by = Incarnation { node: NodeId::new(node), run: NonZeroU64::new(run).unwrap() };
@@ -73,6 +83,19 @@ mod tests {
         }
         let copied = note(0, heard(7, 1, 1_301)).unwrap_err().to_string();
         assert!(copied.contains("first:1") && copied.contains("second:2"), "{copied}");
+    }
+
+    #[tokio::test]
+    async fn who_speaks_under_the_id_of_a_node_that_is_there_is_refused_from_its_first_word() {
+        let links = ["first:1", "second:2"].map(Link::new);
+        note(&links, &links[0], heard(7, 1, 100)).unwrap();
+        let at = |millis| heard(0, 1, millis).at;
+        assert!(has_rival(&links, heard(7, 2, 0).by, at(1_099)));
+        assert!(!has_rival(&links, heard(7, 1, 0).by, at(1_099)));
+        // It has been silent since, or its address is found empty.
+        assert!(!has_rival(&links, heard(7, 2, 0).by, at(1_100)));
+        links[0].set_trouble(Some("nobody is there".to_owned()));
+        assert!(!has_rival(&links, heard(7, 2, 0).by, at(150)));
     }
 
     #[tokio::test]

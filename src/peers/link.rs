@@ -114,6 +114,14 @@ impl Link {
         self.trouble.lock().clone()
     }
 
+    /// Notes what is wrong there, if anything is; whether that is news.
+    pub(super) fn set_trouble(&self, trouble: Option<String>) -> bool {
+        let mut current = self.trouble.lock();
+        let is_news = trouble.is_some() && *current != trouble;
+        *current = trouble;
+        is_news
+    }
+
     pub(super) fn session(&self) -> Option<Arc<Session>> {
         self.session.lock().clone()
     }
@@ -161,12 +169,7 @@ async fn greet(peers: &Peers, index: usize) {
             Ok(Err(status)) => Some(status.message().to_owned()),
             Err(timed_out) => Some(timed_out.to_string()),
         };
-        let is_news = {
-            let mut current = link.trouble.lock();
-            let is_news = trouble.is_some() && *current != trouble;
-            current.clone_from(&trouble);
-            is_news
-        };
+        let is_news = link.set_trouble(trouble.clone());
         if let Some(trouble) = trouble.filter(|_| is_news) {
             if is_copy {
                 tracing::error!(address = %link.address, %trouble, "a node's id is used twice");

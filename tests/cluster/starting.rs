@@ -131,3 +131,27 @@ fn a_directory_of_another_cluster_is_refused_with_both_ids_on_both_sides_and_the
     }
     all_serve(&mut workers, "others");
 }
+
+#[test]
+fn a_copied_directory_is_refused_by_the_node_it_was_copied_from_and_the_cluster_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut workers, ids, addresses) = cluster(home.path());
+    all_serve(&mut workers, "before");
+    // The machine of node 2 comes back with a copy of the disk of node 1.
+    drop(workers.pop().unwrap().leave());
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(home.path().join("node-1")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let started = Started::on(copy.path(), &addresses, 2);
+    println!("{}", started.says(&[&format!("node {} is this one", ids[1]), "another process uses its id"]));
+    let began = Instant::now();
+    for round in 0.. {
+        all_serve(&mut workers, &format!("after-{round}"));
+        if began.elapsed() > Duration::from_secs(5) {
+            break;
+        }
+    }
+    drop(started);
+}
