@@ -25,6 +25,10 @@ use turnstile::{ClusterConfig, Connection, ConnectionKey, Node, NodeConfig, Rate
 
 mod machine;
 
+/// That of the binary.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Says that this process is a node: `index storage home address,address,…`.
 const CHILD: &str = "TURNSTILE_BENCH_NODE";
 
