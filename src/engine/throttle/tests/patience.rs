@@ -1,6 +1,7 @@
 //! Waiters that leave, wait no longer, or never wait.
 
 use super::*;
+use crate::engine::limiter::Room;
 use crate::engine::rate::Dimension;
 
 #[test]
