@@ -1,5 +1,7 @@
 //! Histories with known verdicts: made by hand, by servers that keep the promises, and by servers that break one.
 
+mod servers;
+
 use serde_json::{Value, json};
 
 use super::account::{Account, put_together};

@@ -34,7 +34,11 @@ pub(super) fn passed_over(account: &Account, connection: &Connection) -> Vec<Fin
     for waiter in &connection.tries {
         let Some(queued) = waiter.queued else { continue };
         let is_numbered = |one: &Try| one.grant().is_some_and(|grant| grant.numbers.is_some());
-        let left = waiter.ended_at().unwrap_or(Duration::MAX);
+        // Its own grant was released before it came: until then it waited for certain.
+        let left = match waiter.grant() {
+            Some(grant) => grant.at.saturating_sub(grant.delivery),
+            None => waiter.ended_at().unwrap_or(Duration::MAX),
+        };
         let passing = grants.iter().filter(|other| {
             let Some(grant) = other.grant() else { return false };
             let released_after = grant.at.saturating_sub(grant.delivery);
