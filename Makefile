@@ -63,6 +63,11 @@ test: toolchain ## Run all tests
 failover: toolchain ## Kill owners, leading or not, and show how long nobody is served (RUNS=10 of each)
 	@TURNSTILE_TEST_RUNS="$(or $(RUNS),10)" cargo test -q $(CARGO_FLAGS) --test cluster kills::owners -- --ignored --nocapture
 
+.PHONY: chaos
+chaos: toolchain ## Do things to clusters under load, one by one, and have what their callers saw judged (SEED=1 NEMESIS=KillOwner)
+	@cargo build $(CARGO_FLAGS) --bin turnstile
+	@TURNSTILE_TEST_SEED="$(or $(SEED),1)" TURNSTILE_TEST_NEMESIS="$(NEMESIS)" cargo test -q $(CARGO_FLAGS) --test cluster chaos::no_fault -- --ignored --nocapture
+
 .PHONY: verify
 verify: toolchain ## Check everything and change nothing: format, lints, the pure build, tests, docs
 	cargo fmt --check

@@ -244,11 +244,11 @@ async fn end_with(
         end = consensus.ended() => end,
         () = owners.ended() => "its owners have ended".to_owned(),
     };
-    drop(services);
     let reason = consensus.failure().map_or(end, |failure| failure.to_string());
     if announce(&stopped, &reason) {
         tracing::error!(%reason, "the node stops: nothing is acknowledged any more");
     }
+    drop(services);
 }
 
 /// Says why the node has stopped, if this is the first reason: that one stands.

@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use self::place::{Owner, Stale};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::consensus::proposer::Proposer;
 use crate::engine::grant::{Epoch, RequestId};
 use crate::engine::key::ConnectionKey;
@@ -32,6 +32,9 @@ const TRY_REACHES_WITHIN: Duration = Duration::from_secs(1);
 
 /// How much longer than its patience an acquire waits for its owner to say so.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// How long a node that has stopped may take to say why.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a caller asks for.
 #[derive(Debug, Clone)]
@@ -155,14 +158,18 @@ impl Router {
             Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
         };
         let mut stopped = self.stopped.clone();
-        let (slot, ticket) = tokio::select! {
+        let answer = tokio::select! {
             // An owner's answer that comes late is an answer still.
             biased;
             answer = self.attempt(request, began_at, ticket) => answer,
             // The owner ends its waiters itself; this is for an owner that can't.
             () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
-            _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
-        }?;
+            _ = stopped.wait_for(Option::is_some) => Err(lost("it was shut down")),
+        };
+        let (slot, ticket) = match answer {
+            Ok(taken) => taken,
+            Err(error) => return Err(self.explained(error).await),
+        };
         Ok(Routed { slot, ticket, waited: self.clock.now().saturating_since(began_at) })
     }
 
@@ -195,10 +202,10 @@ impl Router {
             let began_at = is_return.then_some(began_at);
             let mut place = self.take_place(request, &owner, began_at, stale.take(), ticket);
             let (outcome, kept) = place.outcome().await;
-            ticket = kept.ok_or_else(|| self.lost("its ticket was given back"))?;
+            ticket = kept.ok_or_else(|| lost("its ticket was given back"))?;
             match outcome {
                 Some(Outcome::Granted(offer)) => {
-                    let slot = offer.take().ok_or_else(|| self.lost("its slot was taken by another"))?;
+                    let slot = offer.take().ok_or_else(|| lost("its slot was taken by another"))?;
                     if !slot.grant().is_stale(self.clock.now()) {
                         return Ok((slot, ticket));
                     }
@@ -227,7 +234,7 @@ impl Router {
         match gone {
             Owner::Here(id, shard) => {
                 let mut owners = self.owners.clone();
-                let next = owners.successor(id, &shard).await.ok_or_else(|| self.lost("its owners have ended"))?;
+                let next = owners.successor(id, &shard).await.ok_or_else(|| lost("its owners have ended"))?;
                 Ok(Owner::Here(id, next))
             }
             Owner::There(_) => self.owner_of(key).await,
@@ -237,7 +244,7 @@ impl Router {
     /// Waits until this node has applied a ring that another has named.
     async fn await_ring(&self, epoch: Epoch) -> Result<(), RouteError> {
         let mut ring = self.ring.clone();
-        ring.wait_for(|ring| ring.epoch() >= epoch).await.map_err(|_| self.lost("its consensus has ended"))?;
+        ring.wait_for(|ring| ring.epoch() >= epoch).await.map_err(|_| lost("its consensus has ended"))?;
         Ok(())
     }
 
@@ -257,7 +264,7 @@ impl Router {
             };
             tokio::select! {
                 session = session => return Ok(Owner::There(session)),
-                changed = ring.changed() => changed.map_err(|_| self.lost("its consensus has ended"))?,
+                changed = ring.changed() => changed.map_err(|_| lost("its consensus has ended"))?,
             }
         }
     }
@@ -269,9 +276,13 @@ impl Router {
     pub(crate) async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
         let ticket = Arc::new(self.admit()?);
         let mut stopped = self.stopped.clone();
-        tokio::select! {
+        let paused = tokio::select! {
             answer = self.attempt_pause(key, pause, &ticket) => answer,
-            _ = stopped.wait_for(Option::is_some) => Err(self.lost("it was shut down")),
+            _ = stopped.wait_for(Option::is_some) => Err(lost("it was shut down")),
+        };
+        match paused {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.explained(error).await),
         }
     }
 
@@ -282,7 +293,7 @@ impl Router {
             match owner {
                 Owner::Here(_, shard) => {
                     let paused = owner::pause(&self.proposer, self.clock, epoch, key, pause, &shard, Arc::clone(ticket)).await;
-                    match paused.ok_or_else(|| self.lost("its consensus has ended"))? {
+                    match paused.ok_or_else(|| lost("its consensus has ended"))? {
                         Ok(()) => return Ok(()),
                         Err(epoch) => self.await_ring(epoch).await?,
                     }
@@ -298,9 +309,20 @@ impl Router {
         }
     }
 
-    /// Why there is no answer: what the node has announced, or else what was found here.
-    fn lost(&self, found: &str) -> RouteError {
-        let announced = self.stopped.borrow().as_deref().map(str::to_owned);
-        RouteError::Stopped { reason: announced.unwrap_or_else(|| found.to_owned()) }
+    /// The same error, but with what the node announces when it stops: what was found here is what came of that, and may be found first.
+    async fn explained(&self, error: RouteError) -> RouteError {
+        if !matches!(error, RouteError::Stopped { .. }) {
+            return error;
+        }
+        let mut stopped = self.stopped.clone();
+        match clock::timeout(ANNOUNCED_WITHIN, stopped.wait_for(Option::is_some)).await {
+            Ok(Ok(announced)) => announced.as_deref().map_or(error, |reason| RouteError::Stopped { reason: reason.to_owned() }),
+            Ok(Err(_)) | Err(_) => error,
+        }
     }
+}
+
+/// Why there is no answer, as far as it was found here.
+fn lost(found: &str) -> RouteError {
+    RouteError::Stopped { reason: found.to_owned() }
 }

@@ -169,9 +169,14 @@ async fn numbers_as_large_as_they_can_be_and_messages_without_content_disturb_no
     // A ring that never comes is waited for, but not for ever.
     let large = v1::RoutedAcquire { epoch: u64::MAX, began_at_nanos: Some(u64::MAX), patience, ..acquire(&name, u128::MAX) };
     talk.say([(u64::MAX, RouterSays::Acquire(large.clone()))]).await;
+    let (number, answer) = talk.hear().await;
+    let OwnerSays::Refused(v1::RoutedRefusal { reason: Some(reason) }) = answer else { panic!("{answer:?}") };
+    assert!(number == u64::MAX && matches!(reason, v1::routed_refusal::Reason::Moved(_)), "{number}: {reason:?}");
+    let large = v1::RoutedAcquire { epoch: 0, ..large };
+    talk.say([(u64::MAX, RouterSays::Acquire(large.clone()))]).await;
     granted(&mut talk, u64::MAX).await;
     talk.say([(u64::MAX, RouterSays::GiveBack(OVER))]).await;
-    let costly = v1::RoutedAcquire { units: u64::MAX, tokens: u64::MAX, epoch: 0, ..large };
+    let costly = v1::RoutedAcquire { units: u64::MAX, tokens: u64::MAX, ..large };
     talk.say([(1, RouterSays::Acquire(costly))]).await;
     let (number, answer) = talk.hear().await;
     let OwnerSays::Refused(v1::RoutedRefusal { reason: Some(reason) }) = answer else { panic!("{answer:?}") };

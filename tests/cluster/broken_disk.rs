@@ -40,7 +40,8 @@ fn fail<B>(
     let _broken = break_disk(&mut workers[2])?;
     let reason = workers[2].expect("stopped");
     let stopped_at = now();
-    assert!(workers[2].expect("failed").contains(&reason), "who waits there is told why");
+    let told = workers[2].expect("failed");
+    assert!(told.contains(&reason), "who waits there is told why: {told}");
     let mut stopped = workers.pop();
     if !stays {
         // Its process ends, as that of `turnstile node` does.

@@ -22,8 +22,15 @@ pub(crate) fn cluster(home: &std::path::Path) -> (Vec<Worker>, Vec<String>, Vec<
 pub(crate) fn cluster_under(tools: &[Tool], home: &std::path::Path) -> (Vec<Worker>, Vec<String>, Vec<std::net::SocketAddr>) {
     let addresses = free_addresses(tools.len());
     let workers = tools.iter().enumerate().map(|(index, tool)| Worker::spawn_under(tool, home, &addresses, index));
-    let workers: Vec<Worker> = workers.collect();
+    let mut workers: Vec<Worker> = workers.collect();
     let ids = workers.iter().map(|worker| worker.expect("serving")).collect();
+    // A node serves when it is in; it may not know yet that others are.
+    for worker in &mut workers {
+        let (all, began) = (format!("{} ", tools.len()), Instant::now());
+        while !worker.ask("status", "status").starts_with(&all) {
+            assert!(began.elapsed() < 4 * QUIET, "worker {} does not know of all", worker.index);
+        }
+    }
     (workers, ids, addresses)
 }
 

@@ -15,6 +15,7 @@
 mod bad_peers;
 mod bad_sessions;
 mod broken_disk;
+mod chaos;
 mod clocks;
 mod faults;
 mod judge;

@@ -17,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::UnboundedReceiver;
 use turnstile::{ConnectionKey, Niceness, Node};
 
+use crate::chaos::callers;
 use crate::support::{config, connection};
 use crate::tools::Tool;
 
@@ -141,6 +142,23 @@ impl Worker {
         lines.filter_map(|line| line.strip_prefix("start ").map(|start| self.parse(start))).collect()
     }
 
+    /// The lines that begin with this word, without it, until it is quiet for so long.
+    pub(crate) fn told(&self, word: &str, quiet: Duration) -> Vec<String> {
+        let mut told = Vec::new();
+        loop {
+            let kept = self.kept.borrow_mut().pop_front();
+            let Some(line) = kept.or_else(|| self.lines.recv_timeout(quiet).ok()) else { return told };
+            told.extend(line.strip_prefix(word).map(str::to_owned));
+        }
+    }
+
+    /// SIGKILL, and all lines that begin with this word, without it.
+    pub(crate) fn kill_and_tell(mut self, word: &str) -> Vec<String> {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.told(word, PATIENCE)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -157,6 +175,14 @@ impl Worker {
         let starts = self.starts(usize::MAX, PATIENCE);
         assert!(self.process.wait().unwrap().success());
         starts
+    }
+
+    /// The same, and all lines that begin with this word, without it.
+    pub(crate) fn leave_and_tell(mut self, word: &str) -> Vec<String> {
+        self.order("leave");
+        let told = self.told(word, PATIENCE);
+        assert!(self.process.wait().unwrap().success());
+        told
     }
 }
 
@@ -195,7 +221,7 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
         std::future::pending().await
     };
     tokio::select! {
-        () = obey(&node, &mut orders) => {}
+        () = obey(&node, index, &mut orders) => {}
         () = stopped => {}
     }
     node.shutdown().await;
@@ -203,7 +229,7 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
 }
 
 /// Does what the test orders, until it orders to leave or is gone.
-async fn obey(node: &Node, orders: &mut UnboundedReceiver<String>) {
+async fn obey(node: &Node, index: usize, orders: &mut UnboundedReceiver<String>) {
     while let Some(order) = orders.recv().await {
         let words: Vec<&str> = order.split(' ').collect();
         match words[..] {
@@ -217,11 +243,19 @@ async fn obey(node: &Node, orders: &mut UnboundedReceiver<String>) {
                     calls.parse().unwrap(),
                 );
             }
+            ["callers", millis, seed] => {
+                let (lasts, seed) = (Duration::from_millis(millis.parse().unwrap()), seed.parse().unwrap());
+                tokio::spawn(callers::call(node.throttler(), index, lasts, seed));
+            }
             ["chain", name, calls] => chain(node, name, calls.parse().unwrap()),
             ["try", name, count, window] => {
                 let connection = connection(name, count.parse().unwrap(), Duration::from_millis(window.parse().unwrap()));
                 let tried = node.throttler().try_throttle(&connection, || async {}).await;
                 println!("tried {:?}", tried.map(|started| started.is_some()));
+            }
+            ["owner", platform, name] => {
+                let key = ConnectionKey::new(platform, name).unwrap();
+                println!("owner {}", node.admin().owner(&key).map_or(String::new(), |(node, _)| node.to_string()));
             }
             ["owner", name] => {
                 let key = ConnectionKey::new("test", name).unwrap();

@@ -24,12 +24,21 @@ pub(crate) fn config(home: &Path, addresses: &[SocketAddr], index: usize) -> Nod
     config
 }
 
-/// Starts all of them together.
+/// Starts all of them together, and waits until each knows of all.
 pub(crate) async fn start(home: &Path, addresses: &[SocketAddr]) -> Vec<Node> {
     let starts = (0..addresses.len()).map(|index| tokio::spawn(Node::start(config(home, addresses, index))));
     let mut nodes = Vec::new();
     for start in starts.collect::<Vec<_>>() {
         nodes.push(soon(start).await.unwrap().unwrap());
+    }
+    // A node serves when it is in; it may not know yet that others are.
+    for node in &nodes {
+        soon(async {
+            while node.admin().status().await.members.len() < addresses.len() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
     nodes
 }
