@@ -122,6 +122,7 @@ impl Node {
             _ => consensus.found(BTreeSet::from([id])).await?,
         }
         let epoch = consensus::join(&submitter, member, config.shards).await?;
+        consensus.applied(epoch).await?;
         let (ledger, max_in_flight) = (consensus.ledger().clone(), config.max_in_flight);
         let (proposer, proposals) = Proposer::new(member, epoch, config.shards, submitter.clone(), ledger.clone());
         let rings = ledger.ring();

@@ -141,6 +141,17 @@ impl Consensus {
         &self.belonging
     }
 
+    /// Returns when this node has applied the ring of this epoch. Who owns by it must have seen every charge before it, and must know ledger time from it:
+    /// an owner that starts on an older stamp takes what is in the windows for so much younger, and waits for as long. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`CommitError::Stopped`] when consensus has ended.
+    pub(crate) async fn applied(&self, epoch: Epoch) -> Result<(), CommitError> {
+        let mut rings = self.ledger.ring();
+        let applied = rings.wait_for(|ring| ring.epoch() >= epoch).await;
+        applied.map(drop).map_err(|_| CommitError::Stopped { reason: "the ledger has ended".to_owned() })
+    }
+
     /// Has Raft answer a peer's message.
     ///
     /// # Errors
