@@ -1,12 +1,15 @@
 //! Disks that are slow, all of them and for ever: everything takes longer, and nothing else changes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::judge::{COUNT, WINDOW, cluster_under, collect, judge_windows};
 use crate::tools::Tool;
 
 /// How much longer a sync takes.
 const SYNC_MICROS: u32 = 200_000;
+
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_cluster_whose_disks_take_long_to_sync_serves_everybody_and_breaks_no_window() {
@@ -25,7 +28,10 @@ fn a_cluster_whose_disks_take_long_to_sync_serves_everybody_and_breaks_no_window
     }
     let total = workers.len() * names.len() * CALLS;
     let mut starts = Vec::new();
-    collect(&workers, &mut starts, total);
+    // A commit takes seconds where the machine is busy, too: nobody who is served late is lost.
+    while starts.len() < total && began.elapsed() < PATIENCE {
+        collect(&workers, &mut starts, total);
+    }
     println!("{} of {total} served after {:?}", starts.len(), began.elapsed());
     assert_eq!(starts.len(), total, "everyone is served once");
     for name in names {
