@@ -60,6 +60,7 @@ pub(super) fn grant(permit: &Permit) -> v1::Grant {
         request_id: request_id_bytes(permit.request()),
         tenure: permit.tenure().get(),
         arrival: permit.arrival().get(),
+        waits_since: permit.waits_since().get(),
         release: permit.release().get(),
         waited: Some(to_span(permit.waited())),
         start_within: permit.start_within().map(to_span),

@@ -18,8 +18,10 @@ pub(crate) struct Tenure(pub(crate) u64);
 pub(crate) struct Stay {
     /// 0 is served first.
     pub(crate) niceness: u32,
-    /// Drawn when the owner took the request in.
+    /// Drawn when the owner took the request in: its place among its equals.
     pub(crate) arrival: Sequence,
+    /// Drawn when it began to wait without a break: with its arrival, or later if it was away. Nobody overtook it before.
+    pub(crate) waits_since: Sequence,
     /// Drawn when the owner let it go.
     pub(crate) release: Sequence,
 }
@@ -33,7 +35,7 @@ pub(crate) fn priority_inversions(stays: &[Stay]) -> u64 {
     for equals in by_niceness.chunk_by(|a, b| a.niceness == b.niceness) {
         // The tree holds the releases of all that are nicer than these.
         for victim in equals {
-            pairs += releases.between(victim.arrival, victim.release);
+            pairs += releases.between(victim.waits_since, victim.release);
         }
         for stay in equals {
             releases.insert(stay.release);
@@ -42,17 +44,19 @@ pub(crate) fn priority_inversions(stays: &[Stay]) -> u64 {
     pairs
 }
 
-/// The pairs of equal niceness in which the later arrival left first.
+/// The pairs of equal niceness in which the later arrival left first, while the other waited.
 pub(crate) fn fifo_inversions(stays: &[Stay]) -> u64 {
     let mut queues = stays.to_vec();
     // Equal arrivals would be an error of another kind; by release, they are no inversion.
     queues.sort_unstable_by_key(|stay| (stay.niceness, stay.arrival, stay.release));
+    queues.reverse();
     let mut pairs = 0;
     for queue in queues.chunk_by(|a, b| a.niceness == b.niceness) {
         let mut releases = Tree::over(queue);
-        for late in queue {
-            pairs += releases.above(late.release);
-            releases.insert(late.release);
+        // The tree holds the releases of all that came after this one.
+        for victim in queue {
+            pairs += releases.between(victim.waits_since, victim.release);
+            releases.insert(victim.release);
         }
     }
     pairs
@@ -63,7 +67,6 @@ struct Tree {
     ranks: Vec<Sequence>,
     /// One-based; `counts[i]` covers the `i & -i` ranks up to `i`.
     counts: Vec<u64>,
-    inserted: u64,
 }
 
 impl Tree {
@@ -72,11 +75,10 @@ impl Tree {
         ranks.sort_unstable();
         ranks.dedup();
         let counts = vec![0; ranks.len() + 1];
-        Self { ranks, counts, inserted: 0 }
+        Self { ranks, counts }
     }
 
     fn insert(&mut self, release: Sequence) {
-        self.inserted += 1;
         let mut place = self.ranks.partition_point(|rank| *rank < release) + 1;
         while let Some(count) = self.counts.get_mut(place) {
             *count += 1;
@@ -101,12 +103,6 @@ impl Tree {
         let below = self.among_first(self.ranks.partition_point(|rank| *rank < before));
         below.saturating_sub(upto)
     }
-
-    /// Inserted releases strictly after this one.
-    fn above(&self, release: Sequence) -> u64 {
-        let upto = self.among_first(self.ranks.partition_point(|rank| *rank <= release));
-        self.inserted - upto
-    }
 }
 
 #[cfg(test)]
@@ -116,7 +112,7 @@ mod tests {
     use super::*;
 
     fn stay((niceness, arrival, release): (u32, u64, u64)) -> Stay {
-        Stay { niceness, arrival: Sequence(arrival), release: Sequence(release) }
+        Stay { niceness, arrival: Sequence(arrival), waits_since: Sequence(arrival), release: Sequence(release) }
     }
 
     fn stays(all: &[(u32, u64, u64)]) -> Vec<Stay> {
@@ -129,11 +125,12 @@ mod tests {
     }
 
     fn naive_priority(stays: &[Stay]) -> u64 {
-        pairs(stays, |a, b| b.arrival < a.release && a.release < b.release && b.niceness < a.niceness)
+        pairs(stays, |a, b| b.waits_since < a.release && a.release < b.release && b.niceness < a.niceness)
     }
 
     fn naive_fifo(stays: &[Stay]) -> u64 {
-        pairs(stays, |a, b| a.niceness == b.niceness && a.arrival < b.arrival && b.release < a.release)
+        let waited = |a: &Stay, b: &Stay| a.waits_since < b.release && b.release < a.release;
+        pairs(stays, |a, b| a.niceness == b.niceness && a.arrival < b.arrival && waited(a, b))
     }
 
     #[test]
@@ -163,12 +160,26 @@ mod tests {
         assert_eq!(fifo_inversions(&stays(&[(5, 1, 4), (0, 2, 3)])), 0);
     }
 
+    #[test]
+    fn who_was_away_was_not_overtaken() {
+        // The first was away until 5: the second left at 3, the nicer one at 4.
+        let away = Stay { waits_since: Sequence(5), ..stay((5, 1, 6)) };
+        let others = stays(&[(5, 2, 3), (20, 1, 4)]);
+        let all = [others.as_slice(), &[away]].concat();
+        assert_eq!((priority_inversions(&all), fifo_inversions(&all)), (0, 0));
+        let waited = Stay { waits_since: Sequence(1), ..away };
+        let all = [others.as_slice(), &[waited]].concat();
+        assert_eq!((priority_inversions(&all), fifo_inversions(&all)), (1, 1));
+    }
+
     proptest! {
         #[test]
         fn both_counts_agree_with_the_naive_oracle(
-            all in prop::collection::vec((0u32..4, 0u64..40, 0u64..40), 0..60),
+            all in prop::collection::vec((0u32..4, 0u64..40, 0u64..10, 0u64..40), 0..60),
         ) {
-            let stays = stays(&all);
+            let stays: Vec<Stay> = all.iter().map(|&(niceness, arrival, away, release)| {
+                Stay { waits_since: Sequence(arrival + away), ..stay((niceness, arrival, release)) }
+            }).collect();
             prop_assert_eq!(priority_inversions(&stays), naive_priority(&stays));
             prop_assert_eq!(fifo_inversions(&stays), naive_fifo(&stays));
         }

@@ -73,6 +73,13 @@ impl Permit {
         self.grant().arrival
     }
 
+    /// From when on the request waited without a break, in the numbers of arrivals: its arrival, or later if a slot reached it too late or its session
+    /// was silent for a while. Whoever was released before that overtook nobody.
+    #[must_use]
+    pub const fn waits_since(&self) -> ArrivalNumber {
+        self.grant().waits_since
+    }
+
     /// The slot's place in its owner's order of release; drawn from the same counter as arrivals.
     #[must_use]
     pub const fn release(&self) -> ReleaseNumber {

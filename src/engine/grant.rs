@@ -219,6 +219,8 @@ pub struct Grant {
     pub tenure: Tenure,
     /// The waiter's place in its owner's order of arrival.
     pub arrival: ArrivalNumber,
+    /// From when on it waited without a break: its arrival, or later if a grant reached it too late or nobody heard of it for a while.
+    pub waits_since: ArrivalNumber,
     /// The grant's own number, in its owner's order of release.
     pub release: ReleaseNumber,
     /// The waiter's niceness.

@@ -213,7 +213,7 @@ impl State {
     fn requeue(&mut self, now: Now, key: &ConnectionKey, grant: &Grant, acquire: Acquire<Reply>) {
         self.slowest.observe(now.local, now.local.saturating_since(grant.proposed_at));
         if self.connections.contains_key(key) && grant.tenure == self.sequence.tenure() {
-            self.with(now, key, |throttle, _, effects| throttle.requeue(now, grant, acquire, effects));
+            self.with(now, key, |throttle, sequence, effects| throttle.requeue(now, grant, acquire, sequence, effects));
         } else {
             // The shard that released it is gone or another one, and its place is by its age.
             self.with(now, key, |throttle, _, _| throttle.give_back(acquire.request, grant));

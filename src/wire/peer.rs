@@ -154,6 +154,7 @@ pub(crate) fn from_grant(grant: &Grant, stamp_nanos: u64, now: Timestamp) -> Own
     OwnerSays::Granted(v1::RoutedGrant {
         tenure: grant.tenure.get(),
         arrival: grant.arrival.get(),
+        waits_since: grant.waits_since.get(),
         release: grant.release.get(),
         charged_at_nanos: grant.charge.stamp.as_nanos(),
         delivery: Some(to_span(grant.charge.delivery)),
@@ -213,6 +214,7 @@ fn grant(granted: &v1::RoutedGrant, niceness: Niceness, cost: Cost) -> Result<Gr
     Ok(Grant {
         tenure: Tenure::new(granted.tenure),
         arrival: ArrivalNumber::from_wire(granted.arrival),
+        waits_since: ArrivalNumber::from_wire(granted.waits_since),
         release: ReleaseNumber::from_wire(granted.release),
         niceness,
         cost,

@@ -68,7 +68,7 @@ pub(crate) fn judge_order(starts: &[Start]) {
     starts.sort_by_key(|start| start.release);
     for (place, first) in starts.iter().enumerate() {
         for second in &starts[place + 1..] {
-            let waited_already = second.arrival < first.release;
+            let waited_already = second.waits_since < first.release;
             let is_before = (second.niceness, second.arrival) < (first.niceness, first.arrival);
             assert!(!(waited_already && is_before), "{first:?} before {second:?}");
         }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::UnboundedReceiver;
-use turnstile::{ConnectionKey, Niceness, Node};
+use turnstile::{ConnectionKey, Niceness, Node, Permit};
 
 use crate::chaos::callers;
 use crate::support::{config, connection};
@@ -36,6 +36,7 @@ pub(crate) struct Start {
     /// The number of the call in its worker's load: its order of arrival there.
     pub(crate) index: usize,
     pub(crate) arrival: u64,
+    pub(crate) waits_since: u64,
     pub(crate) release: u64,
     /// When the call was started, by the clock that all processes share: see [`now`].
     pub(crate) at: Duration,
@@ -129,8 +130,9 @@ impl Worker {
             niceness: fields[1].parse().unwrap(),
             index: fields[2].parse().unwrap(),
             arrival: fields[3].parse().unwrap(),
-            release: fields[4].parse().unwrap(),
-            at: Duration::from_nanos(fields[5].parse().unwrap()),
+            waits_since: fields[4].parse().unwrap(),
+            release: fields[5].parse().unwrap(),
+            at: Duration::from_nanos(fields[6].parse().unwrap()),
         }
     }
 
@@ -285,6 +287,12 @@ async fn obey(node: &Node, index: usize, orders: &mut UnboundedReceiver<String>)
     }
 }
 
+/// A slot's numbers, and the moment: now.
+fn started(permit: &Permit) -> String {
+    let at = now().as_nanos();
+    format!("{} {} {} {at}", permit.arrival().get(), permit.waits_since().get(), permit.release().get())
+}
+
 /// Calls that wait all at once.
 fn load(node: &Node, name: &str, count: u32, window: u64, niceness: u32, calls: usize) {
     let connection = connection(name, count, Duration::from_millis(window)).with_niceness(Niceness::new(niceness));
@@ -294,8 +302,7 @@ fn load(node: &Node, name: &str, count: u32, window: u64, niceness: u32, calls: 
         let mut call = Box::pin(tokio::task::unconstrained(async move {
             match throttler.acquire(&connection).await {
                 Ok(permit) => {
-                    let at = now().as_nanos();
-                    println!("start {name} {niceness} {index} {} {} {at}", permit.arrival().get(), permit.release().get());
+                    println!("start {name} {niceness} {index} {}", started(&permit));
                 }
                 Err(error) => println!("failed {name} {niceness} {index}: {error}"),
             }
@@ -314,8 +321,7 @@ fn chain(node: &Node, name: &str, calls: usize) {
         for index in 0..calls {
             match throttler.acquire(&connection).await {
                 Ok(permit) => {
-                    let at = now().as_nanos();
-                    println!("start {name} 0 {index} {} {} {at}", permit.arrival().get(), permit.release().get());
+                    println!("start {name} 0 {index} {}", started(&permit));
                 }
                 Err(error) => println!("failed {name} 0 {index}: {error}"),
             }

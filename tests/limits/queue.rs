@@ -17,6 +17,7 @@ struct Entry {
     niceness: u32,
     arrived_at: u64,
     arrival: ArrivalNumber,
+    waits_since: ArrivalNumber,
     request: u128,
     units: u64,
     patience: Patience,
@@ -102,8 +103,12 @@ impl Oracle {
     fn recall(&mut self, sequence: &mut Sequence, is_back: impl Fn(&Entry) -> bool) {
         let Self(waiters, aside) = self;
         let back: Vec<Entry> = waiters.iter().filter(|entry| aside.contains(&entry.request) && is_back(entry)).copied().collect();
-        for entry in waiters.iter_mut().filter(|entry| back.iter().any(|back| back.niceness == entry.niceness)) {
-            entry.arrival = sequence.arrival();
+        // The last of each niceness is the first to be numbered.
+        for niceness in back.iter().map(|entry| entry.niceness).collect::<BTreeSet<u32>>() {
+            for came in back.iter().rev().filter(|entry| entry.niceness == niceness) {
+                let entry = waiters.iter_mut().find(|entry| entry.request == came.request).unwrap();
+                entry.waits_since = sequence.arrival();
+            }
         }
         for entry in back {
             aside.remove(&entry.request);
@@ -112,7 +117,10 @@ impl Oracle {
 
     fn renumber(&mut self, sequence: &mut Sequence) {
         self.0.sort_by_key(|entry| (entry.arrived_at, entry.arrival));
-        self.0.iter_mut().for_each(|entry| entry.arrival = sequence.arrival());
+        for entry in &mut self.0 {
+            entry.arrival = sequence.arrival();
+            entry.waits_since = entry.arrival;
+        }
         self.0.sort_by_key(|entry| (entry.niceness, entry.arrival));
         self.1.clear();
     }
@@ -127,6 +135,7 @@ fn waiter(entry: Entry, limits: &Limits) -> Waiter<u32> {
         limits: limits.clone(),
         arrived_at: Timestamp::from_nanos(entry.arrived_at),
         arrival: entry.arrival,
+        waits_since: entry.waits_since,
         patience: entry.patience,
         reply: entry.reply,
     }
@@ -137,6 +146,7 @@ fn entry(waiter: &Waiter<u32>) -> Entry {
         niceness: waiter.niceness.get(),
         arrived_at: waiter.arrived_at.as_nanos(),
         arrival: waiter.arrival,
+        waits_since: waiter.waits_since,
         request: waiter.request.get(),
         units: waiter.cost.units,
         patience: waiter.patience,
@@ -157,7 +167,7 @@ proptest! {
                 Step::Insert { request, niceness, units, waited, patience } if oracle.find(request).is_none() => {
                     let (arrival, reply) = (sequence.arrival(), u32::try_from(now).unwrap());
                     let arrived_at = (now + 40).saturating_sub(waited);
-                    let new = Entry { niceness, arrived_at, arrival, request, units, patience, reply };
+                    let new = Entry { niceness, arrived_at, arrival, waits_since: arrival, request, units, patience, reply };
                     queue.insert(waiter(new, &limits));
                     oracle.insert(new);
                 }

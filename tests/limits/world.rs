@@ -48,8 +48,6 @@ pub(crate) struct World {
     acquires: Vec<Acquire<usize>>,
     /// The calls of a worker of whom nobody hears for the time being.
     silent: BTreeSet<usize>,
-    /// Of those that came back, by their arrival: the last number before they did.
-    waits_since: BTreeMap<u64, u64>,
     sequence: Sequence,
     clock: LedgerClock,
     slowest: SlowestDelivery,
@@ -83,7 +81,6 @@ impl World {
             lag: Duration::ZERO,
             acquires: Vec::new(),
             silent: BTreeSet::new(),
-            waits_since: BTreeMap::new(),
             sequence: Sequence::default(),
             clock: LedgerClock::starting(LedgerTime::ZERO, Timestamp::ZERO),
             slowest: SlowestDelivery::default(),
@@ -248,8 +245,7 @@ impl World {
             self.throttle.give_back(acquire.request, grant);
             self.answer(acquire.reply);
         } else if grant.is_stale(self.now) {
-            self.waits_since.insert(grant.arrival.get(), self.sequence.last());
-            self.throttle.requeue(self.both(), grant, acquire, effects);
+            self.throttle.requeue(self.both(), grant, acquire, &mut self.sequence, effects);
         } else {
             let way = self.guard / 1000 * delivery.way.min(1000);
             self.starts.push(Start { request: acquire.request, cost: grant.cost, reached_at: self.now + way });
@@ -290,8 +286,7 @@ impl World {
                 assert_eq!(acquire.request, request);
                 assert!(!grant.is_stale(self.now), "released when it was stale");
                 assert!(!self.silent.contains(&reply), "released to somebody of whom nobody hears");
-                let arrival = grant.arrival.get();
-                let waits_since = self.waits_since.get(&arrival).copied().unwrap_or(arrival);
+                let (arrival, waits_since) = (grant.arrival.get(), grant.waits_since.get());
                 self.released.push(Released { niceness: grant.niceness, arrival, waits_since, release: grant.release.get() });
                 let delivery = self.deliveries.pop_front().unwrap_or_default();
                 self.schedule(delivery.after, Event::Delivered { grant, acquire, delivery });

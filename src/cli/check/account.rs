@@ -79,6 +79,7 @@ pub(super) struct Grant {
 pub(super) struct Numbers {
     pub(super) tenure: Tenure,
     pub(super) arrival: Sequence,
+    pub(super) waits_since: Sequence,
     pub(super) release: Sequence,
 }
 
@@ -198,7 +199,8 @@ fn happened(one: &mut Try, line: &Line, at: Duration) -> Result<(), String> {
 fn grant(granted: &Granted, at: Duration) -> Result<Grant, String> {
     let numbers = match (granted.tenure, granted.arrival, granted.release) {
         (Some(tenure), Some(arrival), Some(release)) => {
-            Some(Numbers { tenure: Tenure(tenure), arrival: Sequence(arrival), release: Sequence(release) })
+            let waits_since = Sequence(granted.waits_since.unwrap_or(arrival));
+            Some(Numbers { tenure: Tenure(tenure), arrival: Sequence(arrival), waits_since, release: Sequence(release) })
         }
         (None, None, None) => None,
         _ => return Err("tenure, arrival and release come together or not at all".to_owned()),

@@ -64,7 +64,7 @@ pub(super) fn repeated(account: &Account, connection: &Connection) -> Vec<Findin
 fn drawn_twice(connection: &Connection) -> Option<Finding> {
     let numbers = connection.tries.iter().filter_map(|one| one.grant()?.numbers);
     let mut drawn: Vec<_> =
-        numbers.flat_map(|Numbers { tenure, arrival, release }| [(tenure, arrival), (tenure, release)]).collect();
+        numbers.flat_map(|Numbers { tenure, arrival, release, .. }| [(tenure, arrival), (tenure, release)]).collect();
     let all = drawn.len();
     drawn.sort_unstable();
     drawn.dedup();

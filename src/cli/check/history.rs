@@ -148,6 +148,9 @@ pub(crate) struct Granted {
     /// Its place in its owner's order of arrival.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) arrival: Option<u64>,
+    /// From when on it waited without a break, in the same numbers; its arrival, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits_since: Option<u64>,
     /// Its place in its owner's order of release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) release: Option<u64>,

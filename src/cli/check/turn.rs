@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::account::{Account, Connection, Try};
+use super::account::{Account, Connection, Numbers, Try};
 use super::verdict::Finding;
 use crate::cli::order::{self, Stay, Tenure};
 
@@ -18,8 +18,8 @@ pub(super) fn inversions(connection: &Connection) -> (u64, u64) {
     let mut tenures: BTreeMap<Tenure, Vec<Stay>> = BTreeMap::new();
     for one in &connection.tries {
         if let Some(numbers) = one.grant().and_then(|grant| grant.numbers) {
-            let stay = Stay { niceness: one.niceness, arrival: numbers.arrival, release: numbers.release };
-            tenures.entry(numbers.tenure).or_default().push(stay);
+            let Numbers { tenure, arrival, waits_since, release } = numbers;
+            tenures.entry(tenure).or_default().push(Stay { niceness: one.niceness, arrival, waits_since, release });
         }
     }
     let sum = |count: fn(&[Stay]) -> u64| tenures.values().map(|stays| count(stays)).sum();

@@ -59,6 +59,7 @@ impl Recorder {
                 attempt: 0,
                 tenure: Some(told.tenure.0),
                 arrival: Some(told.arrival.0),
+                waits_since: Some(told.waits_since.0),
                 release: Some(told.release.0),
                 delivery_seconds: Some(told.delivery.as_secs_f64()),
                 guard_seconds: Some(told.guard.as_secs_f64()),

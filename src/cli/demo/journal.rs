@@ -244,8 +244,8 @@ mod tests {
         let journal = journal();
         let note = |request, what| journal.note(7, Event { request, at: Duration::ZERO, what });
         (0..3).for_each(|request| note(request, What::Issued { connection: 0, niceness: 5 }));
-        let (tenure, arrival, release) = (Tenure(0), Sequence(1), Sequence(2));
-        note(0, What::Granted(Told { tenure, arrival, release, delivery: Duration::ZERO, guard: Duration::ZERO }));
+        let (tenure, arrival, waits_since, release) = (Tenure(0), Sequence(1), Sequence(1), Sequence(2));
+        note(0, What::Granted(Told { tenure, arrival, waits_since, release, delivery: Duration::ZERO, guard: Duration::ZERO }));
         note(0, What::Called { accepted: false });
         note(2, What::Dropped);
         note(99, What::Dropped);

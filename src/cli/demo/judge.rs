@@ -146,6 +146,7 @@ fn examine(spec: &ConnectionSpec, records: &[&Record], account: &Account, blow: 
             tenures.entry(grant.told.tenure).or_default().push(Stay {
                 niceness: record.niceness,
                 arrival: grant.told.arrival,
+                waits_since: grant.told.waits_since,
                 release: grant.told.release,
             });
         }

@@ -255,6 +255,7 @@ fn told(permit: &RemotePermit) -> Told {
     Told {
         tenure: Tenure(permit.tenure.get()),
         arrival: Sequence(permit.arrival.get()),
+        waits_since: Sequence(permit.waits_since.get()),
         release: Sequence(permit.release.get()),
         delivery: permit.margin.delivery,
         guard: permit.margin.guard,

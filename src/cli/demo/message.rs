@@ -71,6 +71,8 @@ pub(crate) struct Told {
     pub(crate) tenure: Tenure,
     /// Its arrival number.
     pub(crate) arrival: Sequence,
+    /// The number from which on it waited without a break.
+    pub(crate) waits_since: Sequence,
     /// Its release number.
     pub(crate) release: Sequence,
     /// How much longer than the window the grant is counted for its way to the worker.

@@ -215,8 +215,8 @@ impl Conversation {
     }
 
     fn permit(&self, id: RequestId, granted: Granted) -> RemotePermit {
-        let Granted { tenure, arrival, release, margin, .. } = granted;
-        RemotePermit { tenure, arrival, release, margin, id, session: self.session, orders: self.sender.clone() }
+        let Granted { tenure, arrival, waits_since, release, margin, .. } = granted;
+        RemotePermit { tenure, arrival, waits_since, release, margin, id, session: self.session, orders: self.sender.clone() }
     }
 }
 
@@ -224,6 +224,7 @@ impl Conversation {
 struct Granted {
     tenure: Tenure,
     arrival: ArrivalNumber,
+    waits_since: ArrivalNumber,
     release: ReleaseNumber,
     margin: Margin,
     /// How old it may be, at most.
@@ -240,6 +241,7 @@ impl Granted {
         Some(Self {
             tenure: Tenure::new(grant.tenure),
             arrival: ArrivalNumber::from_wire(grant.arrival),
+            waits_since: ArrivalNumber::from_wire(grant.waits_since),
             release: ReleaseNumber::from_wire(grant.release),
             margin: Margin { delivery: span(margin.delivery)?, guard: span(margin.guard)? },
             age: span(message.age)? + now.saturating_since(echoed),

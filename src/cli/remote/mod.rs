@@ -85,6 +85,8 @@ pub(crate) struct RemotePermit {
     pub(crate) tenure: Tenure,
     /// Its place in its owner's order of arrival.
     pub(crate) arrival: ArrivalNumber,
+    /// From when on it waited without a break.
+    pub(crate) waits_since: ArrivalNumber,
     /// Its place in its owner's order of release.
     pub(crate) release: ReleaseNumber,
     /// What the ledger keeps of the limit for its way.

@@ -31,8 +31,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Puts those who are set aside, and for whom `is_back` holds, back into their order. All of their niceness are numbered anew: whoever was
-    /// released before a recalled waiter's number was released while it did not wait.
+    /// Puts those who are set aside, and for whom `is_back` holds, back into their places.
     pub fn recall(&mut self, sequence: &mut Sequence, is_back: impl Fn(&Waiter<T>) -> bool) {
         let Self { waiters, lanes, aside, .. } = self;
         aside.retain(|niceness, absent| {
@@ -44,18 +43,12 @@ impl<T> Queue<T> {
             let lane = lanes.entry(*niceness).or_default();
             // From the last to the first, who mostly goes to the front: that moves nobody.
             for slot in back.into_iter().rev() {
-                if let Some(&Waiter { arrival, cost, .. }) = waiters.get(slot as usize) {
-                    absent.remove(arrival, cost);
-                    lane.insert(arrival, slot, cost);
+                if let Some(waiter) = waiters.get_mut(slot as usize) {
+                    waiter.waits_since = sequence.arrival();
+                    absent.remove(waiter.arrival, waiter.cost);
+                    lane.insert(waiter.arrival, slot, waiter.cost);
                 }
             }
-            lane.renumber(absent, |slot| {
-                let arrival = sequence.arrival();
-                if let Some(waiter) = waiters.get_mut(slot as usize) {
-                    waiter.arrival = arrival;
-                }
-                arrival
-            });
             absent.living() > 0
         });
     }

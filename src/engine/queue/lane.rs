@@ -80,25 +80,6 @@ impl Lane {
         slot.is_some()
     }
 
-    /// Numbers the waiters of both lanes anew, in their common order.
-    pub(super) fn renumber(&mut self, other: &mut Self, mut number: impl FnMut(Slot) -> ArrivalNumber) {
-        // Dead places would stand out of order under their old numbers.
-        self.places.retain(|place| place.slot.is_some());
-        other.places.retain(|place| place.slot.is_some());
-        let (mut one, mut two) = (self.places.iter_mut().peekable(), other.places.iter_mut().peekable());
-        loop {
-            let next = match (one.peek(), two.peek()) {
-                (Some(first), Some(second)) if second.arrival < first.arrival => two.next(),
-                (Some(_), _) => one.next(),
-                (None, _) => two.next(),
-            };
-            let Some(place) = next else { return };
-            if let Some(slot) = place.slot {
-                place.arrival = number(slot);
-            }
-        }
-    }
-
     fn left(&mut self, cost: Cost) {
         self.living -= 1;
         self.load = self.load.minus(cost);

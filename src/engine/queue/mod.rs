@@ -39,8 +39,10 @@ pub struct Waiter<T> {
     pub limits: Limits,
     /// When it arrived at its first owner, as this owner's clock would have told it.
     pub arrived_at: Timestamp,
-    /// Its number in this owner's order of arrival.
+    /// Its number in this owner's order of arrival: its place.
     pub arrival: ArrivalNumber,
+    /// From when on it waits without a break: whoever was released before was released while it was away.
+    pub waits_since: ArrivalNumber,
     /// How long it waits.
     pub patience: Patience,
     /// What its owner needs to answer it.
@@ -270,6 +272,7 @@ impl<T> Queue<T> {
         waiters.sort_by_key(|waiter| (waiter.arrived_at, waiter.arrival));
         for mut waiter in waiters {
             waiter.arrival = sequence.arrival();
+            waiter.waits_since = waiter.arrival;
             self.insert(waiter);
         }
     }

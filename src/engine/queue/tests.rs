@@ -6,6 +6,7 @@ use super::*;
 use crate::engine::rate::RateLimit;
 
 fn waiter(request: u128, niceness: u32, sequence: &mut Sequence) -> Waiter<u128> {
+    let arrival = sequence.arrival();
     Waiter {
         request: RequestId::new(request),
         retryable: false,
@@ -13,7 +14,8 @@ fn waiter(request: u128, niceness: u32, sequence: &mut Sequence) -> Waiter<u128>
         cost: Cost::ONE,
         limits: Limits::new([RateLimit::new(10, Duration::from_secs(1)).unwrap()]).unwrap(),
         arrived_at: Timestamp::from_nanos(100),
-        arrival: sequence.arrival(),
+        arrival,
+        waits_since: arrival,
         patience: Patience::Endless,
         reply: request,
     }
@@ -86,8 +88,8 @@ fn waiters_that_came_back_in_any_order_are_numbered_by_their_age() {
     }
     queue.renumber(&mut sequence);
     assert_eq!(order(&queue), [2, 3, 1]);
-    let numbers: Vec<u64> = queue.iter().map(|waiter| waiter.arrival.get()).collect();
-    assert_eq!(numbers, [4, 5, 6]);
+    let numbers: Vec<_> = queue.iter().map(|waiter| (waiter.arrival.get(), waiter.waits_since.get())).collect();
+    assert_eq!(numbers, [(4, 4), (5, 5), (6, 6)]);
 }
 
 #[test]
@@ -135,14 +137,18 @@ fn who_is_set_aside_is_not_first_and_stands_before_nobody_but_waits_all_the_same
 }
 
 #[test]
-fn who_is_recalled_takes_the_old_place_under_a_number_of_its_own_time() {
+fn who_is_recalled_takes_the_old_place_and_waits_since_then() {
     let (mut queue, mut sequence) = half_aside();
     let last = sequence.last();
     queue.recall(&mut sequence, |waiter| waiter.reply == 4);
     assert_eq!(order(&queue), [4, 5, 6]);
-    assert!(queue.iter().all(|waiter| waiter.arrival.get() > last));
+    let were_away = |queue: &Queue<u128>| {
+        queue.iter().filter(|waiter| waiter.waits_since.get() > last).map(|waiter| waiter.reply).collect::<Vec<_>>()
+    };
+    assert_eq!(were_away(&queue), [4]);
     queue.recall(&mut sequence, |_| true);
     assert_eq!(order(&queue), [2, 4, 5, 6]);
+    assert_eq!(were_away(&queue), [2, 4]);
     assert!(!queue.has_aside());
     assert!(queue.iter().is_sorted_by_key(|waiter| waiter.arrival));
 }
@@ -170,7 +176,7 @@ fn who_is_set_aside_leaves_by_cancel_by_deadline_and_with_all_others_in_their_or
 }
 
 #[test]
-fn numbers_drawn_anew_leave_no_dead_place_out_of_order() {
+fn dead_places_and_places_taken_again_leave_nobody_behind() {
     let (mut queue, mut sequence) = queue_of(&[3; 9]);
     queue.set_aside_while(|first| first.reply < 3);
     queue.remove(RequestId::new(5)).unwrap();

@@ -20,8 +20,7 @@ impl<T> Throttle<T> {
         }
     }
 
-    /// Lets those wait again who were set aside and have been heard since: in their old order, under numbers that come after what they have
-    /// missed. Call [`Throttle::poll`] next.
+    /// Lets those wait again who were set aside and have been heard since, at their old places. Call [`Throttle::poll`] next.
     pub fn recall(&mut self, slowest: Duration, sequence: &mut Sequence, is_present: impl Fn(&T, Duration) -> bool) {
         let delivery = self.delivery_bound(slowest);
         let is_back = |reply: &T| delivery.is_zero() || is_present(reply, delivery / SILENCES_PER_DELIVERY);

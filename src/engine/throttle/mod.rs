@@ -127,7 +127,10 @@ impl<T> Throttle<T> {
                     self.settling = self.settling.map(|settling| settling.extended(now.local));
                 }
                 let (arrived_at, arrival) = (now.local.saturating_sub(waited), sequence.arrival());
-                self.queue.insert(Waiter { request, retryable, niceness, cost, limits, arrived_at, arrival, patience, reply });
+                let waits_since = arrival;
+                let waiter =
+                    Waiter { request, retryable, niceness, cost, limits, arrived_at, arrival, waits_since, patience, reply };
+                self.queue.insert(waiter);
             }
         }
     }
@@ -146,7 +149,14 @@ impl<T> Throttle<T> {
     }
 
     /// Takes back a slot that reached its worker too late, and the waiter at its old place. Call [`Throttle::poll`] next.
-    pub fn requeue(&mut self, now: Now, grant: &Grant, acquire: Acquire<T>, effects: &mut Vec<Effect<T>>) {
+    pub fn requeue(
+        &mut self,
+        now: Now,
+        grant: &Grant,
+        acquire: Acquire<T>,
+        sequence: &mut Sequence,
+        effects: &mut Vec<Effect<T>>,
+    ) {
         self.give_back(acquire.request, grant);
         if self.queue.get(acquire.request).is_some() {
             effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::Superseded });
@@ -158,8 +168,9 @@ impl<T> Throttle<T> {
             return;
         }
         let Acquire { request, retryable, niceness, cost, limits, patience, reply, .. } = acquire;
-        let (arrived_at, arrival) = (grant.arrived_at, grant.arrival);
-        self.queue.insert(Waiter { request, retryable, niceness, cost, limits, arrived_at, arrival, patience, reply });
+        let (arrived_at, arrival, waits_since) = (grant.arrived_at, grant.arrival, sequence.arrival());
+        let waiter = Waiter { request, retryable, niceness, cost, limits, arrived_at, arrival, waits_since, patience, reply };
+        self.queue.insert(waiter);
     }
 
     /// Notes a pause that the ledger has committed.
@@ -271,11 +282,22 @@ impl<T> Throttle<T> {
                 if waiter.retryable {
                     self.remembered.insert(&waiter, self.limiter.forgotten_at());
                 }
-                let Waiter { request, niceness, cost, arrival, arrived_at, reply, .. } = waiter;
+                let Waiter { request, niceness, cost, arrival, waits_since, arrived_at, reply, .. } = waiter;
                 let (release, released_at) = (sequence.release(), now.local);
                 let tenure = sequence.tenure();
-                let grant =
-                    Grant { tenure, arrival, release, niceness, cost, charge, guard, proposed_at, arrived_at, released_at };
+                let grant = Grant {
+                    tenure,
+                    arrival,
+                    waits_since,
+                    release,
+                    niceness,
+                    cost,
+                    charge,
+                    guard,
+                    proposed_at,
+                    arrived_at,
+                    released_at,
+                };
                 effects.push(Effect::Release { reply, request, grant });
             }
         }

@@ -17,8 +17,6 @@ use crate::process::now;
 pub(crate) const CONNECTIONS: u64 = 20;
 const COUNT: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(1);
-/// Wide, so that a machine that is busy with many tests queues nobody again.
-const DELIVERY: Duration = Duration::from_millis(300);
 /// Together the workers call for this many times what is allowed.
 const OVERLOAD: f64 = 2.0;
 const WORKERS: f64 = 3.0;
@@ -53,7 +51,7 @@ pub(crate) async fn call(throttler: Throttler, worker: usize, lasts: Duration, s
             while Instant::now() < until {
                 tokio::time::sleep(Duration::from_secs_f64(-mean * (1.0 - random.random::<f64>()).ln())).await;
                 let number = numbers.fetch_add(1, Ordering::Relaxed);
-                let limit = RateLimit::new(COUNT, WINDOW).and_then(|limit| limit.with_delivery_bound(DELIVERY)).unwrap();
+                let limit = RateLimit::new(COUNT, WINDOW).unwrap();
                 let connection = Connection::new("chaos", &format!("c-{place}"), limit).unwrap();
                 let first = Try {
                     request: format!("{worker}-{salt:x}-{number}"),
@@ -119,6 +117,7 @@ impl Try {
         self.tell("grant", |line| {
             line["tenure"] = permit.tenure().get().into();
             line["arrival"] = permit.arrival().get().into();
+            line["waits_since"] = permit.waits_since().get().into();
             line["release"] = permit.release().get().into();
             line["delivery_seconds"] = margin.delivery.as_secs_f64().into();
             line["guard_seconds"] = margin.guard.as_secs_f64().into();

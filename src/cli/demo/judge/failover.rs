@@ -131,7 +131,8 @@ mod tests {
 
     fn served(worker: u32, enqueued: u64, granted: u64, (tenure, release): (u64, u64)) -> Record {
         let (tenure, arrival, release) = (Tenure(tenure), Sequence(0), Sequence(release));
-        let told = Told { tenure, arrival, release, delivery: millis(20), guard: millis(10) };
+        let waits_since = arrival;
+        let told = Told { tenure, arrival, waits_since, release, delivery: millis(20), guard: millis(10) };
         Record { grant: Some(Grant { told, granted: millis(granted) }), ..waiting(worker, enqueued) }
     }
 

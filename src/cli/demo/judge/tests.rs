@@ -36,6 +36,7 @@ fn served(niceness: u32, (arrival, release): (u64, u64), (issued, granted): (u64
             told: Told {
                 tenure: Tenure(0),
                 arrival: Sequence(arrival),
+                waits_since: Sequence(arrival),
                 release: Sequence(release),
                 delivery: millis(20),
                 guard: millis(10),

@@ -38,7 +38,7 @@ fn slots_go_to_those_who_are_heard_and_who_was_silent_is_next_when_heard_again()
         (3 * ROOM_AT, charged(1), &[Release(5)]),
     ]);
     let [one, two, three, four, five] = [1, 2, 3, 4, 5].map(|request| owner.grants[&request]);
-    assert!(one.arrival.get() > two.release.get().max(four.release.get()), "by its number it missed what it did miss");
+    assert!(one.waits_since.get() > two.release.get().max(four.release.get()), "by its number it missed what it did miss");
     assert!((one.arrival, three.arrival) < (three.arrival, five.arrival), "the old order");
 }
 
@@ -51,7 +51,7 @@ fn who_is_silent_while_there_is_no_slot_misses_nothing() {
         (ROOM_AT, charged(2), &[Release(1), Release(2)]),
     ]);
     // After the arrival and the release of 90.
-    assert_eq!(owner.grants[&1].arrival.get(), 3);
+    assert_eq!((owner.grants[&1].arrival.get(), owner.grants[&1].waits_since.get()), (3, 3));
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl Owner {
             In::Pause(until) => self.throttle.pause(ledger(until)),
             In::Stale(request) => {
                 let acquire = self.acquires[&request].clone();
-                self.throttle.requeue(now, &self.grants[&request], acquire, &mut effects);
+                self.throttle.requeue(now, &self.grants[&request], acquire, &mut self.sequence, &mut effects);
             }
             In::Unused(request) => self.throttle.give_back(RequestId::new(request), &self.grants[&request]),
             In::Silent(replies) => self.absent.extend(replies),

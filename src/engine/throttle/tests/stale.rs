@@ -17,7 +17,8 @@ fn a_stale_grant_puts_its_waiter_back_at_its_old_place_and_returns_the_slot() {
         (131, In::Wake, &[]),
     ]);
     assert_eq!(owner.throttle.queue().first().unwrap().request, RequestId::new(3));
-    assert!(owner.grants[&1].arrival < owner.grants[&2].arrival);
+    let [one, two] = [1, 2].map(|request| owner.grants[&request]);
+    assert!(one.arrival < two.arrival && one.waits_since.get() > two.release.get(), "2 overtook nobody: {one:?} {two:?}");
 }
 
 #[test]
