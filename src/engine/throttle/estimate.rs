@@ -79,19 +79,22 @@ impl Settling {
 
 /// How slow deliveries were lately: the third slowest moment of this period, or of the one before. An outage, or a process that was stopped, slows
 /// whatever was under way then, which all comes in together when it is over, in a moment or two: what comes after is no slower than what came before.
+/// When none of the latest three moments was of use, however long ago they were, it is the way itself that is so slow.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SlowestDelivery {
     period_began_at: Timestamp,
     /// The slowest delivery of a moment counts for all of them.
     moment_began_at: Timestamp,
-    moment: Duration,
+    moment: Option<Duration>,
+    /// The last three that have ended.
+    latest: [Duration; 3],
     /// The slowest three, slowest first.
     current: [Duration; 3],
     previous: [Duration; 3],
 }
 
 /// What took longer was held up by something that is not the way, a process that was stopped or a leader that was elected, and says nothing of the
-/// next delivery.
+/// next delivery, unless all take as long.
 const LONGEST_WAY: Duration = Duration::from_millis(1500);
 
 /// How long a moment is.
@@ -104,30 +107,33 @@ impl SlowestDelivery {
     /// Notes a delivery that took `age`.
     pub fn observe(&mut self, now: Timestamp, age: Duration) {
         self.turn(now);
-        if age > LONGEST_WAY {
-            return;
-        }
-        if now.saturating_since(self.moment_began_at) < MOMENT {
-            self.moment = self.moment.max(age);
-        } else {
+        if now.saturating_since(self.moment_began_at) >= MOMENT {
             self.end_moment();
-            (self.moment_began_at, self.moment) = (now, age);
+            self.moment_began_at = now;
         }
+        self.moment = self.moment.max(Some(age));
     }
 
     fn end_moment(&mut self) {
-        let [first, second, third] = self.current;
-        let mut slowest = [first, second, third, self.moment];
-        slowest.sort_unstable();
-        let [_, third, second, first] = slowest;
-        (self.current, self.moment) = ([first, second, third], Duration::ZERO);
+        let Some(moment) = self.moment.take() else { return };
+        let [before, last, _] = self.latest;
+        self.latest = [moment, before, last];
+        if moment <= LONGEST_WAY {
+            let [first, second, third] = self.current;
+            let mut slowest = [first, second, third, moment];
+            slowest.sort_unstable_by(|one, other| other.cmp(one));
+            let [slowest @ .., _] = slowest;
+            self.current = slowest;
+        }
     }
 
-    /// The third slowest one of the last 10 to 20 s.
+    /// The third slowest one of the last 10 to 20 s, or the fastest of the latest three if they all took too long to count.
     pub fn get(&mut self, now: Timestamp) -> Duration {
         self.turn(now);
         let ([_, _, current], [_, _, previous]) = (self.current, self.previous);
-        current.max(previous)
+        let [one, two, three] = self.latest;
+        let steady = one.min(two).min(three);
+        if steady > LONGEST_WAY { steady } else { current.max(previous) }
     }
 
     fn turn(&mut self, now: Timestamp) {
@@ -185,6 +191,20 @@ mod tests {
         (0..1000).for_each(|_| slowest.observe(local(8110), Duration::from_millis(6990)));
         (0..15).for_each(|at| slowest.observe(local(8300 + 100 * at), Duration::from_millis(4)));
         assert_eq!(slowest.get(local(9900)), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn a_way_that_always_takes_long_is_believed_however_long_it_is() {
+        for takes in [1600, 4000, 60_000] {
+            let mut slowest = SlowestDelivery::default();
+            slowest.observe(local(100), Duration::from_millis(5));
+            (1..=5).for_each(|at| slowest.observe(local(100 + takes * at), Duration::from_millis(takes)));
+            assert_eq!(slowest.get(local(200 + takes * 5)), Duration::from_millis(takes));
+            // It is fast again.
+            slowest.observe(local(300 + takes * 5), Duration::from_millis(5));
+            slowest.observe(local(500 + takes * 5), Duration::from_millis(5));
+            assert!(slowest.get(local(600 + takes * 5)) <= Duration::from_millis(5));
+        }
     }
 
     #[test]
