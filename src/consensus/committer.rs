@@ -7,8 +7,6 @@
 //! Promises: stamps grow in log order; an answer is that of a committed, applied entry.
 //! Must not: stamp before this leader has applied an entry of its own term, for only then it knows the newest stamp.
 
-use std::time::Duration;
-
 use openraft::error::{ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -18,8 +16,8 @@ use super::state_machine::LedgerReader;
 use super::types::Raft;
 use crate::clock::Clock;
 use crate::engine::grant::NodeId;
-use crate::engine::ledger::{Answer, Command, LedgerEntry};
-use crate::engine::time::{LedgerTime, Timestamp};
+use crate::engine::ledger::{Answer, Command, LeaderClock, LedgerEntry};
+use crate::engine::time::LedgerTime;
 
 /// The most commands one entry carries. Each may be a batch of its own.
 const MAX_COMMANDS_PER_ENTRY: usize = 64;
@@ -65,7 +63,7 @@ impl Committer {
     /// A committer, and its work, which ends when all handles are gone.
     pub(crate) fn new(raft: Raft, ledger: LedgerReader, clock: Clock) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (submissions, inbox) = mpsc::channel(QUEUE);
-        let writer = Writer { raft, ledger, clock, stamped: None };
+        let writer = Writer { raft, ledger, clock, leader_clock: LeaderClock::default() };
         (Self { submissions }, writer.run(inbox))
     }
 
@@ -81,19 +79,11 @@ impl Committer {
     }
 }
 
-/// The stamp this node gave last, and when, as a leader of which term.
-#[derive(Debug, Clone, Copy)]
-struct Stamped {
-    term: u64,
-    stamp: LedgerTime,
-    at: Timestamp,
-}
-
 struct Writer {
     raft: Raft,
     ledger: LedgerReader,
     clock: Clock,
-    stamped: Option<Stamped>,
+    leader_clock: LeaderClock,
 }
 
 impl Writer {
@@ -119,10 +109,9 @@ impl Writer {
     }
 
     async fn write(&mut self, commands: Vec<Command>) -> Result<Vec<Answer>, CommitError> {
-        let stamp = self.stamp()?;
-        let term = self.stamped.map(|stamped| stamped.term);
+        let (stamp, term) = self.stamp()?;
         let mut metrics = self.raft.metrics();
-        let another_term = metrics.wait_for(|metrics| Some(metrics.current_term) != term || metrics.running_state.is_err());
+        let another_term = metrics.wait_for(|metrics| metrics.current_term != term || metrics.running_state.is_err());
         let written = tokio::select! {
             biased;
             written = self.raft.client_write(LedgerEntry { stamp, commands }) => written,
@@ -141,8 +130,8 @@ impl Writer {
         }
     }
 
-    /// Ledger time now: the stamp of the newest entry in log order and what has passed since.
-    fn stamp(&mut self) -> Result<LedgerTime, CommitError> {
+    /// Ledger time now, and the term in which it is this node's to say.
+    fn stamp(&mut self) -> Result<(LedgerTime, u64), CommitError> {
         let now = self.clock.now();
         let (term, leader, last_applied_term) = {
             let metrics = self.raft.metrics();
@@ -152,14 +141,9 @@ impl Writer {
             }
             (metrics.current_term, metrics.current_leader, metrics.last_applied.map(|last| last.leader_id.term))
         };
-        let (stamp, at) = match self.stamped.filter(|stamped| stamped.term == term) {
-            Some(Stamped { stamp, at, .. }) => (stamp, at),
-            None if last_applied_term == Some(term) => self.ledger.newest_stamp(),
-            None => return Err(CommitError::NotLeader { leader: leader.map(NodeId::new) }),
-        };
-        let stamp = stamp + now.saturating_since(at).max(Duration::from_nanos(1));
-        self.stamped = Some(Stamped { term, stamp, at: now });
-        Ok(stamp)
+        let applied = (last_applied_term == Some(term)).then(|| self.ledger.newest_stamp());
+        let stamp = self.leader_clock.stamp(now, term, applied);
+        stamp.map(|stamp| (stamp, term)).ok_or(CommitError::NotLeader { leader: leader.map(NodeId::new) })
     }
 }
 
@@ -187,15 +171,15 @@ mod tests {
         )
         .await
         .unwrap();
-        let mut writer = Writer { raft: raft.clone(), ledger, clock, stamped: None };
-        assert_eq!(writer.stamp(), Err(CommitError::NotLeader { leader: None }));
+        let mut writer = Writer { raft: raft.clone(), ledger, clock, leader_clock: LeaderClock::default() };
+        assert_eq!(writer.stamp().map(|(stamp, _)| stamp), Err(CommitError::NotLeader { leader: None }));
         raft.initialize(std::collections::BTreeSet::from([1])).await.unwrap();
         let mut metrics = raft.metrics();
         let applied = |metrics: &openraft::RaftMetrics<_, _>| {
             metrics.last_applied.is_some_and(|last: openraft::LogId<u64>| last.leader_id.term == metrics.current_term)
         };
         metrics.wait_for(applied).await.unwrap();
-        let stamps: Vec<LedgerTime> = (0..100).map(|_| writer.stamp().unwrap()).collect();
+        let stamps: Vec<LedgerTime> = (0..100).map(|_| writer.stamp().unwrap().0).collect();
         assert!(stamps.is_sorted_by(|earlier, later| earlier < later), "{stamps:?}");
         raft.shutdown().await.unwrap();
         assert!(matches!(writer.stamp(), Err(CommitError::Stopped { .. })));

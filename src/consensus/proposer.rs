@@ -18,9 +18,9 @@ use super::state_machine::LedgerReader;
 use super::submitter::Submitter;
 use crate::clock;
 use crate::engine::grant::{Epoch, Incarnation, ShardCount};
-use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Answer, Batch, BatchNumber, Command, Proposal, Verdict};
 use crate::engine::ring::Ring;
+use crate::engine::shard::Settled;
 use crate::engine::time::Timestamp;
 
 /// The most proposals one batch carries: an entry stays well under a megabyte.
@@ -28,17 +28,6 @@ const MAX_PROPOSALS_PER_BATCH: usize = 2048;
 
 /// How long the proposer waits before it sends a batch again.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
-
-/// A proposal, answered.
-#[derive(Debug)]
-pub(crate) struct Settled {
-    /// The connection.
-    pub key: ConnectionKey,
-    /// What the ledger said.
-    pub verdict: Verdict,
-    /// When the owner proposed it.
-    pub proposed_at: Timestamp,
-}
 
 /// Where an owner's verdicts go, all of one batch at once.
 pub(crate) type Inbox = Arc<dyn Fn(Vec<Settled>) + Send + Sync>;

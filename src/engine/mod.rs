@@ -6,8 +6,9 @@
 //!
 //! Two floors. The vocabulary ([`key`], [`time`], [`rate`], [`grant`], [`invalid`]) names things;
 //! above it stand the machines: [`limiter`] counts a connection's charges, [`queue`] orders its
-//! waiters, [`throttle`] joins the two into one connection as its owner sees it, [`ledger`] is the
-//! replicated accountant that has the last word, and [`ring`] says who owns what.
+//! waiters, [`throttle`] joins the two into one connection as its owner sees it, [`shard`] is all
+//! connections of one owner, [`ledger`] is the replicated accountant that has the last word, and
+//! [`ring`] says who owns what.
 
 pub mod grant;
 pub mod invalid;
@@ -17,5 +18,6 @@ pub mod limiter;
 pub mod queue;
 pub mod rate;
 pub mod ring;
+pub mod shard;
 pub mod throttle;
 pub mod time;

@@ -4,9 +4,9 @@ use tokio::sync::oneshot;
 
 use super::admission::Ticket;
 use super::offer::Reply;
-use crate::consensus::proposer::Settled;
 use crate::engine::grant::{Grant, RequestId};
 use crate::engine::key::ConnectionKey;
+use crate::engine::shard::Settled;
 use crate::engine::throttle::Acquire;
 use crate::engine::time::{LedgerTime, Timestamp};
 

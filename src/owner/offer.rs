@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::message::Message;
 use super::presence::Presence;
+use crate::engine;
 use crate::engine::grant::{Epoch, Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::throttle::Refusal;
@@ -75,29 +76,30 @@ impl Reply {
         (Self(Some(To::Session { number, outcomes, caller, presence })), Caller(waits))
     }
 
-    /// Whether the one who waits was heard of within `silence`; a caller on this node always is.
-    pub(crate) fn is_present(&self, now: Timestamp, silence: Duration) -> bool {
-        match &self.0 {
-            Some(To::Session { presence, .. }) => presence.is_heard(now, silence),
-            Some(To::Caller(_)) | None => true,
-        }
-    }
-
-    /// Whether nobody waits for the answer any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        match &self.0 {
-            Some(To::Caller(sender)) => sender.is_closed(),
-            Some(To::Session { caller, .. }) => caller.is_closed(),
-            None => true,
-        }
-    }
-
     /// Answers. A slot for someone who is gone goes back to its owner.
     pub(crate) fn answer(mut self, outcome: Outcome) {
         match self.0.take() {
             Some(To::Caller(sender)) => drop(sender.send(outcome)),
             Some(To::Session { number, outcomes, .. }) => drop(outcomes.send((number, Some(outcome)))),
             None => {}
+        }
+    }
+}
+
+impl engine::shard::Caller for Reply {
+    /// A caller on this node always is.
+    fn is_present(&self, now: Timestamp, silence: Duration) -> bool {
+        match &self.0 {
+            Some(To::Session { presence, .. }) => presence.is_heard(now, silence),
+            Some(To::Caller(_)) | None => true,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        match &self.0 {
+            Some(To::Caller(sender)) => sender.is_closed(),
+            Some(To::Session { caller, .. }) => caller.is_closed(),
+            None => true,
         }
     }
 }

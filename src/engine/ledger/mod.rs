@@ -5,6 +5,7 @@
 //! Must not: know who waits, or why. Nor read a clock: time comes with the entries.
 
 mod command;
+mod leader_clock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::command::{Action, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, Proposal, Return, Verdict};
+pub use self::leader_clock::LeaderClock;
 use crate::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
 use crate::engine::key::ConnectionKey;
 use crate::engine::limiter::{Limiter, Room};

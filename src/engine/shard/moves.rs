@@ -2,26 +2,30 @@
 //!
 //! Promises: no waiter is sent on while a slot may be under way to it; a proposal that came by an old ring is made again by the new one.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use super::{CALM_AFTER_MOVE, State};
+use super::{CALM_AFTER_MOVE, Caller, Shard, View};
 use crate::engine::key::ConnectionKey;
 use crate::engine::throttle::Now;
+use crate::engine::time::Timestamp;
 
-impl State {
+impl<T: Caller> Shard<T> {
+    /// Goes on by the newest ring that the node has applied.
+    pub fn ring_changed(&mut self, local: Timestamp, view: &impl View) {
+        let now = self.ledger_clock.now(local);
+        self.take_ring(now, view);
+    }
+
     /// Whether this shard owns the connection by the newest ring that its node has applied. Who asks may have seen it before this shard was told.
-    pub(super) fn owns(&mut self, now: Now, key: &ConnectionKey) -> bool {
+    pub(super) fn owns(&mut self, now: Now, key: &ConnectionKey, view: &impl View) -> bool {
         if self.connections.get(key).is_some_and(|resident| !resident.is_leaving) {
             return true;
         }
-        self.take_ring(now);
-        self.ring.owner(key) == Some(self.arguments.id)
+        self.take_ring(now, view);
+        self.ring.owner(key) == Some(self.id)
     }
 
-    /// Goes on by the newest ring: what is another's now goes to them, and what was refused by the old one is asked for again.
-    pub(super) fn take_ring(&mut self, now: Now) {
-        let newest = Arc::clone(&self.arguments.shared.ledger.ring().borrow());
+    /// What is another's now goes to them, and what was refused by the old ring is asked for again.
+    fn take_ring(&mut self, now: Now, view: &impl View) {
+        let newest = view.ring();
         if newest.epoch() <= self.ring.epoch() {
             return;
         }
@@ -29,14 +33,15 @@ impl State {
         self.newest_epoch = self.newest_epoch.max(self.ring.epoch());
         self.move_settles_at = Some(now.local + CALM_AFTER_MOVE);
         let mut keys = Vec::with_capacity(self.connections.len());
-        #[expect(clippy::iter_over_hash_type, reason = "connections don't depend on each other")]
+        #[expect(clippy::iter_over_hash_type, reason = "what is found is sorted before anything is done")]
         for (key, resident) in &mut self.connections {
-            resident.is_leaving = self.ring.owner(key) != Some(self.arguments.id);
+            resident.is_leaving = self.ring.owner(key) != Some(self.id);
             // One without a wake was looked at while the ring was on its way.
             if resident.is_leaving || !resident.throttle.queue().is_empty() || resident.wakes_at.is_none() {
                 keys.push(key.clone());
             }
         }
+        keys.sort_unstable();
         for key in keys {
             self.with(now, &key, |_, _, _| ());
         }
@@ -47,10 +52,10 @@ impl State {
         if let Some(resident) = self.connections.get_mut(key)
             && !resident.throttle.is_asking()
         {
-            resident.throttle.hand_over(&mut self.effects);
+            resident.throttle.hand_over(&mut self.decided);
             self.leave(key);
         }
-        self.perform(key);
+        self.carry_out(key);
     }
 
     /// Takes a connection out of memory.
@@ -60,7 +65,6 @@ impl State {
         if let Some(at) = resident.wakes_at {
             self.wakes.remove(&(at, key.clone()));
         }
-        self.arguments.shared.resident.fetch_sub(1, Ordering::Relaxed);
         if self.connections.len() < self.connections.capacity() / 4 {
             self.connections.shrink_to(self.connections.len() * 2);
         }

@@ -1,18 +1,22 @@
-//! When a shard looks at its connections again: one timer, for the first of all wakes.
+//! When a shard looks at its connections again: in the order of their wakes.
 
-use super::{Message, State};
+use super::{Caller, Shard};
 use crate::engine::key::ConnectionKey;
 use crate::engine::throttle::Now;
+use crate::engine::time::Timestamp;
 
-impl State {
+impl<T: Caller> Shard<T> {
+    /// When to call [`Shard::wake`], if nothing else happens before.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.wakes.first().map(|&(at, _)| at)
+    }
+
     /// Looks at every connection whose time has come.
-    pub(super) fn wake(&mut self, now: Now) {
-        if let Some((_, timer)) = self.timer.take() {
-            // It is not always this one that has rung.
-            timer.abort();
-        }
+    pub fn wake(&mut self, local: Timestamp) {
+        let now = self.ledger_clock.now(local);
         while let Some((at, key)) = self.wakes.pop_first() {
-            if at > now.local {
+            if at > local {
                 self.wakes.insert((at, key));
                 break;
             }
@@ -21,7 +25,6 @@ impl State {
             }
             self.with(now, &key, |_, _, _| ());
         }
-        self.arm();
     }
 
     /// Notes when the connection wants to be looked at again, or lets it leave memory.
@@ -40,23 +43,6 @@ impl State {
                 self.wakes.remove(&(later, key.clone()));
             }
             self.wakes.insert((at, key.clone()));
-            self.arm();
-        }
-    }
-
-    /// Keeps one timer, for the first wake.
-    fn arm(&mut self) {
-        let Some(&(at, _)) = self.wakes.first() else { return };
-        if self.timer.as_ref().is_some_and(|&(armed, _)| armed <= at) {
-            return;
-        }
-        let (clock, myself) = (self.arguments.shared.clock, self.myself.clone());
-        let timer = tokio::spawn(async move {
-            clock.sleep_until(at).await;
-            drop(myself.cast(Message::Wake));
-        });
-        if let Some((_, later)) = self.timer.replace((at, timer)) {
-            later.abort();
         }
     }
 }
