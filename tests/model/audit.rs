@@ -3,6 +3,7 @@
 //! The audit sees what no node sees, and nobody acts by it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 
 use turnstile::engine::grant::Incarnation;
 use turnstile::engine::time::LedgerTime;
@@ -16,6 +17,8 @@ use super::variant::Promise;
 pub struct Charged {
     pub stamp: LedgerTime,
     pub by: Incarnation,
+    /// Of the batch.
+    number: NonZeroU64,
     pub is_started: bool,
     pub is_given_back: bool,
 }
@@ -47,10 +50,12 @@ impl Audit {
     /// A message was committed.
     pub fn committed(&mut self, message: Message, applied: Applied) {
         self.taken_back(applied);
-        if let (Message::Propose { run, seen, .. }, Some(stamp)) = (message, applied.charged) {
+        if let (Message::Propose { run, number, seen, .. }, Some(stamp)) = (message, applied.charged) {
             let has_seen_all = self.charges.iter().skip(usize::from(seen)).all(|charged| charged.by == run);
             self.demand(Promise::Succession, has_seen_all);
-            self.charges.push(Charged { stamp, by: run, is_started: false, is_given_back: false });
+            let is_repeated = self.charges.iter().any(|charged| (charged.by, charged.number) == (run, number));
+            self.demand(Promise::Once, !is_repeated);
+            self.charges.push(Charged { stamp, by: run, number, is_started: false, is_given_back: false });
         }
     }
 

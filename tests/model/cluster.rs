@@ -255,6 +255,7 @@ impl Model for Cluster {
             Property::<Self>::always(Promise::Own.name(), |_, state| state.audit.holds(Promise::Own)),
             Property::<Self>::always(Promise::GivenBack.name(), |_, state| state.audit.holds(Promise::GivenBack)),
             Property::<Self>::always(Promise::Succession.name(), |_, state| state.audit.holds(Promise::Succession)),
+            Property::<Self>::always(Promise::Once.name(), |_, state| state.audit.holds(Promise::Once)),
         ];
         let scenes = SCENES.iter().map(|&(name, happens)| Property::sometimes(name, happens));
         promises.into_iter().chain(scenes).collect()

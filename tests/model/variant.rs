@@ -18,11 +18,13 @@ pub enum Promise {
     GivenBack,
     /// Whoever charges has seen everything that others charged before.
     Succession,
+    /// A batch that arrives twice is charged once.
+    Once,
 }
 
 impl Promise {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Limit, Self::Charged, Self::Own, Self::GivenBack, Self::Succession];
+    pub const ALL: [Self; 6] = [Self::Limit, Self::Charged, Self::Own, Self::GivenBack, Self::Succession, Self::Once];
 
     /// The name under which the checker reports it.
     pub const fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Promise {
             Self::Charged => "whatever starts has a charge of its own in the log",
             Self::Own => "a grant is started by the run that charged it",
             Self::GivenBack => "what goes back was never started",
+            Self::Once => "a batch that arrives twice is charged once",
             Self::Succession => "whoever charges has seen all that others charged before",
         }
     }
