@@ -68,6 +68,10 @@ chaos: toolchain ## Do things to clusters under load, one by one, and have what 
 	@cargo build $(CARGO_FLAGS) --bin turnstile
 	@TURNSTILE_TEST_SEED="$(or $(SEED),1)" TURNSTILE_TEST_NEMESIS="$(NEMESIS)" cargo test -q $(CARGO_FLAGS) --test cluster chaos::no_fault -- --ignored --nocapture
 
+.PHONY: model
+model: toolchain ## Explore every order of events in a small cluster, and show how each rule left out breaks it
+	@cargo test -q $(CARGO_FLAGS) --test model -- --include-ignored --nocapture --test-threads 1
+
 .PHONY: verify
 verify: toolchain ## Check everything and change nothing: format, lints, the pure build, tests, docs
 	cargo fmt --check
