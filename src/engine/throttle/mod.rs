@@ -107,7 +107,8 @@ impl<T> Throttle<T> {
         sequence: &mut Sequence,
         effects: &mut Vec<Effect<T>>,
     ) {
-        if let Some(waiter) = acquire.retryable.then(|| self.queue.get(acquire.request)).flatten() {
+        // Not only who may be sent again: a router that has lost its session comes back before the session's end is known here.
+        if let Some(waiter) = self.queue.get(acquire.request) {
             let refused = if acquire.is_retry_of(waiter) {
                 let former = self.queue.supersede(acquire.request, acquire.patience, acquire.reply);
                 // Whoever sends it again is there.

@@ -20,6 +20,20 @@ fn a_retry_while_waiting_supersedes_the_one_before_and_keeps_its_place() {
 }
 
 #[test]
+fn who_comes_back_while_its_former_way_is_not_known_to_be_gone_waits_once_and_at_its_old_place() {
+    let mut owner = full();
+    let once = |request, reply, waited| Acquire { retryable: false, reply, waited: ms(waited), ..wait(request) };
+    owner.expect(&[
+        (1, acquire(once(1, 1, 0)), &[]),
+        (2, acquire(once(2, 2, 0)), &[]),
+        (3_000, acquire(once(1, 11, 2_999)), &[Refuse(1, Refusal::Superseded)]),
+        (10_000, In::Wake, &[asks(2)]),
+        (10_000, charged(2), &[Release(11), Release(2)]),
+    ]);
+    assert!(owner.throttle.queue().is_empty());
+}
+
+#[test]
 fn a_retry_after_the_grant_is_told_so_until_its_slot_has_left_the_window() {
     let mut owner = full();
     owner.expect(&[
