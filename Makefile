@@ -72,6 +72,15 @@ chaos: toolchain ## Do things to clusters under load, one by one, and have what 
 model: toolchain ## Explore every order of events in a small cluster, and show how each rule left out breaks it
 	@cargo test -q $(CARGO_FLAGS) --test model -- --include-ignored --nocapture --test-threads 1
 
+.PHONY: sim
+sim: toolchain ## Run the simulator: many seeds, or one again (SEEDS=10000 FIRST=1, SEED=7)
+	@TURNSTILE_TEST_SEED="$(SEED)" TURNSTILE_TEST_FIRST="$(FIRST)" TURNSTILE_TEST_SEEDS="$(or $(SEEDS),10000)" \
+		cargo test -q $(CARGO_FLAGS) --test sim no_seed_breaks_a_promise -- --nocapture
+
+.PHONY: mutants
+mutants: toolchain ## Plant ten bugs, one after the other, and see whether the simulator finds each
+	@cargo test -q $(CARGO_FLAGS),planted-faults --test sim every_planted_fault_is_found -- --nocapture
+
 .PHONY: verify
 verify: toolchain ## Check everything and change nothing: format, lints, the pure build, tests, docs
 	cargo fmt --check

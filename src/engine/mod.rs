@@ -10,6 +10,8 @@
 //! connections of one owner, [`ledger`] is the replicated accountant that has the last word, and
 //! [`ring`] says who owns what.
 
+#[doc(hidden)]
+pub mod fault;
 pub mod grant;
 pub mod invalid;
 pub mod key;

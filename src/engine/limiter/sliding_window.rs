@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::fault::Fault;
 use crate::engine::time::{Moment, TimeLine, nanos_of};
 
 /// The most runs one window keeps.
@@ -120,6 +121,7 @@ impl<L: TimeLine> SlidingWindow<L> {
     /// Counts `amount` from `from` on, which may lie ahead of `now`. The caller has checked that there is room.
     pub fn charge(&mut self, now: Moment<L>, from: Moment<L>, amount: u32) {
         self.prune(now);
+        let from = self.counts_from(from);
         if amount == 0 {
             return;
         }
@@ -145,6 +147,7 @@ impl<L: TimeLine> SlidingWindow<L> {
     /// Gives back up to `amount` of what was charged at exactly `charged_at` to count from `from` on, and says how much: less when
     /// part of it was given back before, nothing when it has left or was merged.
     pub fn refund(&mut self, charged_at: Moment<L>, from: Moment<L>, amount: u32) -> u32 {
+        let from = self.counts_from(from);
         let place = self.runs.partition_point(|run| run.from < from);
         let Some(run) = self.runs.get_mut(place).filter(|run| (run.from, run.charged_at) == (from, charged_at)) else {
             return 0;
@@ -179,6 +182,15 @@ impl<L: TimeLine> SlidingWindow<L> {
             self.held -= u64::from(run.amount);
             self.runs.pop_front();
         }
+    }
+
+    /// From when on a charge counts: as it says.
+    fn counts_from(&self, from: Moment<L>) -> Moment<L> {
+        if Fault::FixedWindow.is_planted() {
+            let span = nanos_of(self.span).max(1);
+            return Moment::from_nanos(from.as_nanos() / span * span);
+        }
+        from
     }
 
     /// Merges neighbours within one quantum into the later one, doubling the quantum until half the runs are gone.

@@ -20,6 +20,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use self::lane::Lane;
+use crate::engine::fault::Fault;
 use crate::engine::grant::{ArrivalNumber, RequestId, Sequence};
 use crate::engine::rate::{Cost, Limits, Niceness};
 use crate::engine::time::Timestamp;
@@ -185,6 +186,10 @@ impl<T> Queue<T> {
 
     /// Takes out the first waiter, if `is_served` holds for it.
     pub fn pop_first_if(&mut self, is_served: impl FnOnce(&Waiter<T>) -> bool) -> Option<Waiter<T>> {
+        if Fault::Lifo.is_planted() {
+            let last = self.waiter(self.lanes.values().find_map(|lane| lane.iter().last())?)?;
+            return if is_served(last) { self.remove(last.request) } else { None };
+        }
         let (lane, slot) = self.lanes.values_mut().find_map(|lane| lane.first().map(|slot| (lane, slot)))?;
         let first = self.waiters.get(slot as usize).filter(|first| is_served(first))?;
         lane.pop_first(first.cost);

@@ -21,6 +21,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 
 pub use self::effect::{Caller, Effect, Settled, View};
+use crate::engine::fault::Fault;
 use crate::engine::grant::{Epoch, Grant, RequestId, Sequence, ShardId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Proposal, Verdict};
@@ -123,6 +124,9 @@ impl<T: Caller> Shard<T> {
         let now = self.ledger_clock.now(local);
         if !self.owns(now, key, view) {
             self.effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::Moved });
+            return;
+        }
+        if Fault::QueueDroppedOnFailover.is_planted() && !acquire.waited.is_zero() {
             return;
         }
         if !self.reside(now, key, view) {

@@ -1,6 +1,7 @@
 //! Who may wait: what is refused when it comes.
 
 use super::{Acquire, Bounds, Effect, Now, Patience, Refusal, Throttle};
+use crate::engine::fault::Fault;
 use crate::engine::rate::{Cost, Niceness, RateLimit};
 use crate::engine::time::{LedgerTime, Timestamp};
 
@@ -14,7 +15,7 @@ impl<T> Throttle<T> {
         effects: &mut Vec<Effect<T>>,
     ) -> Result<(), Refusal> {
         self.remembered.prune(now.ledger);
-        if let Some(refusal) = self.remembered.refusal(acquire) {
+        if let Some(refusal) = self.remembered.refusal(acquire).filter(|_| !Fault::NoDeduplication.is_planted()) {
             return Err(refusal);
         }
         if self.queue.len() >= bounds.max_waiters {

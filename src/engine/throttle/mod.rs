@@ -28,6 +28,7 @@ pub use self::estimate::{LedgerClock, Settling, SlowestDelivery};
 pub use self::remembered::MAX_REMEMBERED;
 
 use self::remembered::Remembered;
+use crate::engine::fault::Fault;
 use crate::engine::grant::{Charge, Grant, RequestId, Sequence};
 use crate::engine::ledger::{Action, Return, Verdict};
 use crate::engine::limiter::Limiter;
@@ -214,6 +215,11 @@ impl<T> Throttle<T> {
         if ask.is_none() && returns.is_empty() {
             return None;
         }
+        if let Some(ask) = ask.as_ref().filter(|_| Fault::ReleaseBeforeCommit.is_planted()) {
+            let charge = Charge { stamp: now.ledger, delivery: ask.delivery };
+            let slots = Slots { proposed_at: now.local, charge, cost: ask.most, limits: ask.limits.clone() };
+            self.assign(now, &slots, sequence, effects, &is_present);
+        }
         let asked = ask.as_ref().map(|ask| (ask.limits.clone(), ask.delivery));
         self.in_flight = Some(InFlight { proposed_at: now.local, returns: returns.clone(), asked });
         Some(Action::Slots { returns, ask })
@@ -240,7 +246,9 @@ impl<T> Throttle<T> {
                     self.limiter.charge(charge, *cost);
                 }
                 let slots = Slots { proposed_at: in_flight.proposed_at, charge, cost: *cost, limits };
-                self.assign(now, &slots, sequence, effects, &is_present);
+                if !Fault::ReleaseBeforeCommit.is_planted() {
+                    self.assign(now, &slots, sequence, effects, &is_present);
+                }
             }
             (Verdict::NotBefore { at, .. }, _) => self.not_before = *at,
             // Nothing was done: what was to go back still has to.

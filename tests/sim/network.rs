@@ -1,0 +1,56 @@
+//! What lies between the nodes: how long a message takes, what is lost, what is cut. Either way of each pair can be cut by itself.
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use crate::clock::Moment;
+
+#[derive(Debug)]
+pub struct Network {
+    /// The shortest and the longest way.
+    pub way: (Moment, Moment),
+    /// Datagrams lost and doubled, of a thousand.
+    pub lost: u32,
+    pub doubled: u32,
+    /// From, to: how many faults cut it.
+    cuts: Vec<Vec<u32>>,
+}
+
+impl Network {
+    pub fn new(nodes: usize, way: (Moment, Moment), lost: u32, doubled: u32) -> Self {
+        Self { way, lost, doubled, cuts: vec![vec![0; nodes]; nodes] }
+    }
+
+    pub fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts[from][to] > 0
+    }
+
+    /// Whether they reach each other.
+    pub fn connects(&self, one: usize, other: usize) -> bool {
+        !self.is_cut(one, other) && !self.is_cut(other, one)
+    }
+
+    pub fn cut(&mut self, ways: &[(usize, usize)]) {
+        ways.iter().for_each(|&(from, to)| self.cuts[from][to] += 1);
+    }
+
+    pub fn heal(&mut self, ways: &[(usize, usize)]) {
+        ways.iter().for_each(|&(from, to)| self.cuts[from][to] -= 1);
+    }
+
+    /// How long a message takes.
+    pub fn delay(&self, random: &mut StdRng) -> Moment {
+        let (shortest, longest) = self.way;
+        let late = if random.random_ratio(1, 100) { 4 } else { 1 };
+        random.random_range(shortest..=longest) * late
+    }
+
+    /// The delays of the copies of a datagram that arrive: none, one or two.
+    pub fn copies(&self, random: &mut StdRng, from: usize, to: usize) -> Vec<Moment> {
+        if self.is_cut(from, to) || from != to && random.random_ratio(self.lost, 1000) {
+            return Vec::new();
+        }
+        let copies = if random.random_ratio(self.doubled, 1000) { 2 } else { 1 };
+        (0..copies).map(|copy| self.delay(random) * (1 + 5 * copy)).collect()
+    }
+}

@@ -1,0 +1,88 @@
+//! A run: trouble for a while, then none, until everybody is answered and everything forgotten.
+
+use crate::clock::{Moment, SECOND};
+use crate::invariants;
+use crate::scenario::Scenario;
+use crate::world::{Event, World};
+
+/// How long after the trouble everybody must be answered, and everything forgotten.
+const ANSWERED_WITHIN: Moment = 900 * SECOND;
+
+/// What a run has seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    pub seed: u64,
+    pub calls: usize,
+    pub started: usize,
+    pub entries: usize,
+    pub disruptions: u64,
+    /// How long it took, in its own time.
+    pub lasted: Moment,
+    /// Of everything that happened.
+    pub digest: u64,
+    /// The name of an invariant, and what is wrong.
+    pub violation: Option<(&'static str, String)>,
+}
+
+/// Does what the seed stands for.
+pub fn run(seed: u64) -> Report {
+    let (scenario, random) = Scenario::of(seed);
+    let trouble = scenario.trouble;
+    let mut world = World::new(scenario, random);
+    world.load();
+    world.schedule(2 * SECOND, Event::Strike);
+    while world.now < trouble && world.step() {}
+    world.network.lost = 0;
+    world.network.doubled = 0;
+    let until = trouble + ANSWERED_WITHIN;
+    let mut looks_at = world.now;
+    let mut is_done = false;
+    while !is_done && world.now < until && world.step() {
+        if world.now >= looks_at {
+            looks_at = world.now + SECOND / 2;
+            is_done = world.is_done();
+        }
+    }
+    let violation = if is_done { None } else { Some(("liveness", world.unfinished())) };
+    let broken = invariants::ALL.iter().find_map(|(name, check)| check(&world).map(|what| (*name, what)));
+    Report {
+        seed,
+        calls: world.calls.len(),
+        started: world.witness.accounts.iter().map(|account| account.started.len()).sum(),
+        entries: world.witness.entries(),
+        disruptions: world.witness.disruptions,
+        lasted: world.now,
+        digest: world.digest,
+        violation: broken.or(violation),
+    }
+}
+
+impl World {
+    /// Whether all calls have been made and answered, and nobody keeps anything.
+    fn is_done(&self) -> bool {
+        let all_up = self.nodes.iter().all(|node| node.serves() && !node.is_stopped);
+        let last_call = self.calls.iter().all(|call| !call.is_open());
+        let nothing_kept = self.nodes.iter().all(|node| {
+            let residents: usize = node.shards.iter().map(|shard| shard.residents()).sum();
+            node.ledger.tracked() == 0 && residents == 0 && node.proposer.is_idle()
+        });
+        all_up && last_call && nothing_kept && self.no_call_comes()
+    }
+
+    fn unfinished(&self) -> String {
+        let open: Vec<String> = self.calls.iter().filter(|call| call.is_open()).take(3).map(|call| format!("{call:?}")).collect();
+        let nodes: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let residents: usize = node.shards.iter().map(|shard| shard.residents()).sum();
+                let (up, tracked, epoch, leads) = (node.serves(), node.ledger.tracked(), node.ring.epoch(), node.log.leads());
+                format!(
+                    "{}: serves {up}, {tracked} tracked, {residents} resident, {epoch:?}, leads {leads}, applied {}",
+                    node.id, node.applied
+                )
+            })
+            .collect();
+        format!("open calls: {open:#?}; nodes: {nodes:#?}")
+    }
+}
