@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, SECOND};
 
 #[derive(Debug)]
 pub struct Network {
@@ -50,7 +50,12 @@ impl Network {
         if self.is_cut(from, to) || from != to && random.random_ratio(self.lost, 1000) {
             return Vec::new();
         }
-        let copies = if random.random_ratio(self.doubled, 1000) { 2 } else { 1 };
-        (0..copies).map(|copy| self.delay(random) * (1 + 5 * copy)).collect()
+        let mut delays = vec![self.delay(random)];
+        if random.random_ratio(self.doubled, 1000) {
+            // Some come when nobody thinks of them any more.
+            let late = if random.random_ratio(1, 4) { random.random_range(0..5 * SECOND) } else { 0 };
+            delays.push(5 * self.delay(random) + late);
+        }
+        delays
     }
 }
