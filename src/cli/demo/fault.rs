@@ -1,8 +1,8 @@
 //! What is killed in the middle of a run.
 
+use super::blow::Blow;
 use super::cluster::{Cluster, ClusterError};
 use super::journal::Journal;
-use super::judge::Blow;
 use super::promises::name;
 use crate::cli::connections::ConnectionSpec;
 

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::judge::Blow;
+use super::blow::Blow;
 use super::message::{Event, What};
 use crate::cli::check::history::{Enqueue, Failed, Fault, Granted, Happened, Limit, Line};
 use crate::cli::connections::ConnectionSpec;

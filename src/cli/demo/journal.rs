@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::blow::Blow;
 use super::history::Recorder;
-use super::judge::Blow;
 use super::message::{Event, Told, What};
 use crate::cli::connections::{ConnectionSpec, Limit};
 use crate::cli::time::Stopwatch;

@@ -12,11 +12,12 @@ mod utilisation;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::blow::Blow;
 use super::journal::{Grant, Outcome, Record};
 use super::traffic::{SATURATED_UP_TO, is_saturated};
 use crate::cli::connections::{ConnectionSpec, Limit};
 use crate::cli::order::{self, Stay, Tenure};
-pub(crate) use failover::{Blow, Failover, OVER_WITHIN};
+pub(crate) use failover::{Failover, OVER_WITHIN};
 pub(crate) use utilisation::Utilisation;
 
 /// How far a utilisation may be from the one its margins let expect.

@@ -12,6 +12,7 @@
 //!
 //! Promises: whatever ends the run, its processes end before it returns, or with it.
 
+mod blow;
 mod child;
 mod cluster;
 mod crew;
@@ -39,13 +40,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use blow::Blow;
 use cluster::{Cluster, ClusterError};
 use crew::{Crew, CrewError};
 use emulator::{Emulator, EmulatorError};
 use fault::{Kill, strike};
 use history::Recorder;
 use journal::Journal;
-use judge::{Account, Blow, judge};
+use judge::{Account, judge};
 use loops::LoopError;
 use message::Assignment;
 use view::{Heading, View};

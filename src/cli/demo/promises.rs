@@ -2,7 +2,8 @@
 //!
 //! Must not: judge. It turns findings into sentences, for the report and for the exit code.
 
-use super::judge::{Blow, Failover, Findings, OVER_WITHIN, TOLERANCE, Verdict};
+use super::blow::Blow;
+use super::judge::{Failover, Findings, OVER_WITHIN, TOLERANCE, Verdict};
 use super::traffic::is_saturated;
 use crate::cli::connections::ConnectionSpec;
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::blow::Blow;
 use super::cluster::NODES;
-use super::judge::{Blow, Findings, Verdict, Waits};
+use super::judge::{Findings, Verdict, Waits};
 use super::promises::{Held, Promise, all_hold};
 use crate::cli::connections::ConnectionSpec;
 

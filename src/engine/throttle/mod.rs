@@ -8,7 +8,8 @@
 //!
 //! Promises: callers of equal niceness leave in arrival order, and none before a more urgent one that waits; every acquire gets
 //! one answer; a slot is released only after the verdict that charged it; a slot nobody takes is given back.
-//! [`Throttle::acquire`] and what refuses it is in `admission`, what is asked of the ledger in `asking`, who doesn't count as waiting in `absence`.
+//! [`Throttle::acquire`] and what refuses it is in `admission`, what is asked of the ledger in `asking`, what comes
+//! back in `returns`, who doesn't count as waiting in `absence`.
 //!
 //! Must not: read a clock, sleep, or log. The owner passes `now` and performs the effects. Nor trust its own limiter: it is a mirror
 //! that says when asking is worth it, and the ledger decides.
@@ -20,6 +21,7 @@ mod effect;
 mod estimate;
 mod remembered;
 mod rest;
+mod returns;
 
 use std::time::Duration;
 
@@ -142,37 +144,6 @@ impl<T> Throttle<T> {
     pub fn cancel(&mut self, request: RequestId, is_gone: impl FnOnce(&T) -> bool) -> Option<T> {
         self.queue.get(request).filter(|waiter| is_gone(&waiter.reply))?;
         self.queue.remove(request).map(|waiter| waiter.reply)
-    }
-
-    /// Takes back a released slot with which nothing was started. Call [`Throttle::poll`] next.
-    pub fn give_back(&mut self, request: RequestId, grant: &Grant) {
-        self.remembered.remove(request);
-        self.add_return(Return { charge: grant.charge, cost: grant.cost });
-    }
-
-    /// Takes back a slot that reached its worker too late, and the waiter at its old place. Call [`Throttle::poll`] next.
-    pub fn requeue(
-        &mut self,
-        now: Now,
-        grant: &Grant,
-        acquire: Acquire<T>,
-        sequence: &mut Sequence,
-        effects: &mut Vec<Effect<T>>,
-    ) {
-        self.give_back(acquire.request, grant);
-        if self.queue.get(acquire.request).is_some() {
-            effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::Superseded });
-            return;
-        }
-        if acquire.patience == Patience::Never {
-            let retry_after = self.earliest(now, acquire.niceness, acquire.cost).saturating_since(now.local);
-            effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::NotNow { retry_after } });
-            return;
-        }
-        let Acquire { request, retryable, niceness, cost, limits, patience, reply, .. } = acquire;
-        let (arrived_at, arrival, waits_since) = (grant.arrived_at, grant.arrival, sequence.arrival());
-        let waiter = Waiter { request, retryable, niceness, cost, limits, arrived_at, arrival, waits_since, patience, reply };
-        self.queue.insert(waiter);
     }
 
     /// Notes a pause that the ledger has committed.
@@ -312,13 +283,6 @@ impl<T> Throttle<T> {
         }
         if left != Cost::ZERO {
             self.add_return(Return { charge, cost: left });
-        }
-    }
-
-    fn add_return(&mut self, given_back: Return) {
-        match self.returns.iter_mut().find(|other| other.charge == given_back.charge) {
-            Some(other) => other.cost = other.cost.plus(given_back.cost),
-            None => self.returns.push(given_back),
         }
     }
 

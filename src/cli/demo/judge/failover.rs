@@ -4,23 +4,13 @@ use std::time::Duration;
 
 use super::{Record, number};
 use crate::cli::connections::{ConnectionSpec, Limit};
+use crate::cli::demo::blow::Blow;
 
 /// How long the next grant may take, from the later of the kill and room in the window.
 pub(crate) const OVER_WITHIN: Duration = Duration::from_millis(1500);
 
 /// How much later somebody must have begun to wait to count as later at another node: ages come by the ways of two nodes.
 const LATER_BY: Duration = Duration::from_millis(100);
-
-/// A node was killed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Blow {
-    /// When, counted from the start of the run.
-    pub(crate) at: Duration,
-    /// The node's number, from 1.
-    pub(crate) node: usize,
-    /// Whether it owned the connection, by place.
-    pub(crate) owned: Vec<bool>,
-}
 
 /// What it came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
