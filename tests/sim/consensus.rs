@@ -263,6 +263,7 @@ impl World {
             self.nodes[n].proposer.asked = Some((request, self.nodes[n].log.leader.unwrap_or(n), again));
             return;
         };
+        self.witness.seen.joined_again += u64::from(answer == Answer::NotMember);
         let ring = self.epoch(n);
         match self.nodes[n].proposer.answered(answer, ring) {
             Outcome::Nothing => {}

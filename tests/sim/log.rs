@@ -52,6 +52,8 @@ pub struct Log {
     /// Up to where it is the leader's.
     verified: usize,
     syncing: Option<usize>,
+    /// How many entries it has had that were cut off.
+    pub cut_off: usize,
 }
 
 impl Log {
@@ -67,6 +69,7 @@ impl Log {
             leader: None,
             verified: 0,
             syncing: None,
+            cut_off: 0,
         }
     }
 
@@ -76,6 +79,7 @@ impl Log {
         *self = Self {
             term: self.term,
             durable: self.durable,
+            cut_off: self.cut_off,
             entries: std::mem::take(&mut self.entries),
             ..Self::new(self.me, self.nodes)
         };
@@ -152,6 +156,7 @@ impl Log {
         for (index, entry) in (before + 1..).zip(entries) {
             if index <= self.last() && self.entry(index).term != entry.term {
                 assert!(index > self.committed, "what was committed is cut off");
+                self.cut_off += self.last() - (index - 1);
                 self.entries.truncate(index - 1);
                 self.durable = self.durable.min(index - 1);
                 self.syncing = self.syncing.map(|upto| upto.min(index - 1));

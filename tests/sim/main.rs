@@ -37,6 +37,7 @@ mod witness;
 mod world;
 
 use run::{Report, run};
+use witness::Seen;
 
 /// How many seeds every test run tries, and from which on.
 const SEEDS: u64 = 300;
@@ -93,12 +94,15 @@ fn no_seed_breaks_a_promise() {
         sum(|report| report.disruptions),
         sum(|report| report.lasted) / clock::SECOND,
     );
+    let seen = reports.iter().fold(Seen::default(), |seen, report| seen.plus(report.seen));
+    println!("{seen:?}");
     let broken: Vec<&Report> = reports.iter().filter(|report| report.violation.is_some()).collect();
     for Report { seed, violation, .. } in broken.iter().take(5) {
         let (name, what) = violation.as_ref().unwrap();
         println!("seed {seed} breaks {name}: {what}");
     }
     let seeds: Vec<(u64, &str)> = broken.iter().map(|report| (report.seed, report.violation.as_ref().unwrap().0)).collect();
+    assert!(count < SEEDS || seen.is_all(), "something never happened: {seen:?}");
     assert!(seeds.is_empty(), "{} of {count} seeds break a promise: {seeds:?}", seeds.len());
 }
 

@@ -158,6 +158,7 @@ impl World {
         let key = self.scenario.connections[self.calls[call].connection].key.clone();
         let request = self.calls[call].request;
         if self.is_stale(n, &grant) {
+            self.witness.seen.too_late += 1;
             let asked = self.asked(n, call);
             let waited = self.local(n).saturating_since(grant.arrived_at);
             let acquire = asked.to_acquire(self.local(n), waited, self.reply_here(call));
@@ -190,6 +191,7 @@ impl World {
             ToRouter::Granted { grant, echoed, age, .. } => {
                 let grant = Grant { proposed_at: echoed.saturating_sub(age), ..grant };
                 if self.is_stale(n, &grant) {
+                    self.witness.seen.too_late += 1;
                     self.sessions.get_mut(&id).unwrap().at_router.open.insert(number, call);
                     self.calls[call].comes_back = true;
                     self.down(id, ToOwner::TooLate(number));

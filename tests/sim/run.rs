@@ -3,6 +3,7 @@
 use crate::clock::{Moment, SECOND};
 use crate::invariants;
 use crate::scenario::Scenario;
+use crate::witness::Seen;
 use crate::world::{Event, World};
 
 /// How long after the trouble everybody must be answered, and everything forgotten.
@@ -16,6 +17,7 @@ pub struct Report {
     pub started: usize,
     pub entries: usize,
     pub disruptions: u64,
+    pub seen: Seen,
     /// How long it took, in its own time.
     pub lasted: Moment,
     /// Of everything that happened.
@@ -51,6 +53,7 @@ pub fn run(seed: u64) -> Report {
         started: world.witness.accounts.iter().map(|account| account.started.len()).sum(),
         entries: world.witness.entries(),
         disruptions: world.witness.disruptions,
+        seen: Seen { cut_off: world.nodes.iter().map(|node| node.log.cut_off as u64).sum(), ..world.witness.seen },
         lasted: world.now,
         digest: world.digest,
         violation: broken.or(violation),

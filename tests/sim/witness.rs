@@ -52,6 +52,39 @@ pub struct Account {
     pub started: Vec<Started>,
 }
 
+/// What must be seen now and then, or the runs prove little.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Batches that were answered from the ledger's memory.
+    pub from_memory: u64,
+    /// Slots that came too late to be started.
+    pub too_late: u64,
+    /// Members that were marked down and joined again.
+    pub joined_again: u64,
+    /// Entries that were cut off.
+    pub cut_off: u64,
+    /// Proposals by an old ring.
+    pub moved: u64,
+}
+
+impl Seen {
+    /// Both together.
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            from_memory: self.from_memory + other.from_memory,
+            too_late: self.too_late + other.too_late,
+            joined_again: self.joined_again + other.joined_again,
+            cut_off: self.cut_off + other.cut_off,
+            moved: self.moved + other.moved,
+        }
+    }
+
+    /// Whether nothing is missing.
+    pub const fn is_all(self) -> bool {
+        self.from_memory > 0 && self.too_late > 0 && self.joined_again > 0 && self.cut_off > 0 && self.moved > 0
+    }
+}
+
 #[derive(Debug)]
 pub struct Witness {
     pub accounts: Vec<Account>,
@@ -64,6 +97,8 @@ pub struct Witness {
     pub differing: Vec<String>,
     /// Stamps that go back.
     pub backwards: Vec<String>,
+    /// How often something was seen that a run is about.
+    pub seen: Seen,
     /// Something happened after which slots may be lost on their way.
     pub disruptions: u64,
     /// When the ring moved, in ledger time.
@@ -92,6 +127,7 @@ impl Witness {
             applied_twice: Vec::new(),
             differing: Vec::new(),
             backwards: Vec::new(),
+            seen: Seen::default(),
             disruptions: 0,
             moves: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -133,7 +169,7 @@ impl Witness {
             if let (Command::Propose(batch), Answer::Verdicts(verdicts)) = (command, answer) {
                 // An answer from memory changes nothing.
                 match self.answered.insert((batch.owner, batch.number), verdicts.clone()) {
-                    Some(before) if before == *verdicts => {}
+                    Some(before) if before == *verdicts => self.seen.from_memory += 1,
                     before => {
                         if before.is_some() {
                             self.applied_twice.push(format!("entry {index}: batch {:?} of {:?}", batch.number, batch.owner));
@@ -169,11 +205,12 @@ impl Witness {
         if !is_owner && !matches!(verdict, Verdict::Moved { .. }) {
             self.unfenced.push(format!("{owner:?} by {:?} in {:?}: {proposal:?}", proposal.epoch, self.epoch));
         }
-        let Some(account) = self.account(&proposal.key) else { return };
-        let Action::Slots { returns, ask } = &proposal.action else { return };
         if matches!(verdict, Verdict::Moved { .. }) {
+            self.seen.moved += 1;
             return;
         }
+        let Some(account) = self.account(&proposal.key) else { return };
+        let Action::Slots { returns, ask } = &proposal.action else { return };
         for given_back in returns {
             let charged =
                 account.charged.iter_mut().find(|charged| charged.owner == owner && charged.charge == given_back.charge);
