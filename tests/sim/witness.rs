@@ -220,7 +220,11 @@ impl Witness {
         }
         if let (Verdict::Charged { stamp, cost }, Some(ask)) = (verdict, ask) {
             let charge = Charge { stamp: *stamp, delivery: ask.delivery };
-            account.charged.push(Charged { owner, charge, cost: *cost, returned: Cost::ZERO, released: Cost::ZERO });
+            // After an owner's crash, what it had asked for may stand in one entry with what its successor asks for.
+            match account.charged.iter_mut().find(|charged| charged.owner == owner && charged.charge == charge) {
+                Some(charged) => charged.cost = charged.cost.plus(*cost),
+                None => account.charged.push(Charged { owner, charge, cost: *cost, returned: Cost::ZERO, released: Cost::ZERO }),
+            }
         }
     }
 
