@@ -56,8 +56,10 @@ pub(super) fn of(connection: &Connection) -> Waste {
         match change {
             Change::Waits(cost) => *waiting.entry(cost).or_default() += 1,
             Change::Leaves(cost) => {
-                let left = waiting.get(&cost).map_or(0, |count| count.saturating_sub(1));
-                if left == 0 { drop(waiting.remove(&cost)) } else { drop(waiting.insert(cost, left)) }
+                if let Some(count) = waiting.get_mut(&cost) {
+                    *count -= 1;
+                }
+                waiting.retain(|_, count| *count > 0);
             }
             Change::Takes(place, units) => taken.iter_mut().skip(place).take(1).for_each(|taken| *taken += units),
             Change::Frees(place, units) => taken.iter_mut().skip(place).take(1).for_each(|taken| *taken -= units),

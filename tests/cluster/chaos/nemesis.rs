@@ -144,14 +144,16 @@ impl Nemesis {
             | Self::DeafLeader
             | Self::MuteOwner
             | Self::MuteLeader => 3000,
-            // Each commit takes two syncs; whoever is flooded has two cores for all.
-            Self::SlowSyncs | Self::Flood => 3000,
+            // All share the cores with the flood.
+            Self::Flood => 3000,
             // Two windows may have gone to the dead client, which no history of the living knows.
             Self::KillClient => 3000,
             Self::KillAll => 5000,
             // Nobody can be served for as long as it lasts.
             Self::CutAll => 7000,
-            Self::Mixed => 5000,
+            Self::Mixed => 7000,
+            // A commit waits for several slow syncs, one behind the other, and a vote for more.
+            Self::SlowSyncs => 5000,
         })
     }
 }
