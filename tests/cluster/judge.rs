@@ -23,15 +23,22 @@ pub(crate) fn cluster_under(tools: &[Tool], home: &std::path::Path) -> (Vec<Work
     let addresses = free_addresses(tools.len());
     let workers = tools.iter().enumerate().map(|(index, tool)| Worker::spawn_under(tool, home, &addresses, index));
     let mut workers: Vec<Worker> = workers.collect();
+    let ids = await_all(&mut workers);
+    (workers, ids, addresses)
+}
+
+/// Waits until each of these serves and knows of all; the ids of their nodes.
+pub(crate) fn await_all(workers: &mut [Worker]) -> Vec<String> {
     let ids = workers.iter().map(|worker| worker.expect("serving")).collect();
+    let all = format!("{} ", workers.len());
     // A node serves when it is in; it may not know yet that others are.
-    for worker in &mut workers {
-        let (all, began) = (format!("{} ", tools.len()), Instant::now());
+    for worker in workers {
+        let began = Instant::now();
         while !worker.ask("status", "status").starts_with(&all) {
             assert!(began.elapsed() < 4 * QUIET, "worker {} does not know of all", worker.index);
         }
     }
-    (workers, ids, addresses)
+    ids
 }
 
 /// Adds what these workers start until there are `total` starts, in whatever order they are served, or nobody has started anything for long.

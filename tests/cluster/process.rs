@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::UnboundedReceiver;
 use turnstile::{ConnectionKey, Niceness, Node, Permit};
 
-use crate::chaos::callers;
+use crate::chaos::orders;
 use crate::support::{config, connection};
 use crate::tools::Tool;
 
@@ -64,6 +64,11 @@ impl Worker {
         let mut command = tool.command(&std::env::current_exe().unwrap());
         command.args(["process::worker", "--exact", "--nocapture", "--ignored"]);
         command.env(CHILD, format!("{index} {} {}", home.display(), list.join(",")));
+        Self::over(command, index)
+    }
+
+    /// The process of this command, which takes orders and writes lines as a worker does.
+    pub(crate) fn over(mut command: Command, index: usize) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let orders = process.stdin.take().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
@@ -144,14 +149,24 @@ impl Worker {
         lines.filter_map(|line| line.strip_prefix("start ").map(|start| self.parse(start))).collect()
     }
 
-    /// The lines that begin with this word, without it, until it is quiet for so long.
+    /// The lines that begin with this word, without it, until it is quiet for so long; others are kept for later.
     pub(crate) fn told(&self, word: &str, quiet: Duration) -> Vec<String> {
-        let mut told = Vec::new();
+        let (mut told, mut others) = (Vec::new(), VecDeque::new());
         loop {
             let kept = self.kept.borrow_mut().pop_front();
-            let Some(line) = kept.or_else(|| self.lines.recv_timeout(quiet).ok()) else { return told };
-            told.extend(line.strip_prefix(word).map(str::to_owned));
+            let Some(line) = kept.or_else(|| self.lines.recv_timeout(quiet).ok()) else { break };
+            match line.strip_prefix(word) {
+                Some(rest) => told.push(rest.to_owned()),
+                None => others.push_back(line),
+            }
         }
+        self.kept.replace(others);
+        told
+    }
+
+    /// Whether a line that begins with this word has come and is kept.
+    pub(crate) fn has_said(&self, word: &str) -> bool {
+        self.kept.borrow().iter().any(|line| line.starts_with(word))
     }
 
     /// SIGKILL, and all lines that begin with this word, without it.
@@ -214,7 +229,7 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
     if std::env::var_os("TURNSTILE_TEST_LOG").is_some() {
         drop(tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).try_init());
     }
-    let node = Node::start(config(home, addresses, index)).await.unwrap();
+    let node = Node::start(orders::bounded(config(home, addresses, index))).await.unwrap();
     println!("serving {}", node.id());
     let (sender, mut orders) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok()));
@@ -245,10 +260,7 @@ async fn obey(node: &Node, index: usize, orders: &mut UnboundedReceiver<String>)
                     calls.parse().unwrap(),
                 );
             }
-            ["callers", millis, seed] => {
-                let (lasts, seed) = (Duration::from_millis(millis.parse().unwrap()), seed.parse().unwrap());
-                tokio::spawn(callers::call(node.throttler(), index, lasts, seed));
-            }
+            ["chaos", ..] => orders::obey(node, index, &words[1..]).await,
             ["chain", name, calls] => chain(node, name, calls.parse().unwrap()),
             ["try", name, count, window] => {
                 let connection = connection(name, count.parse().unwrap(), Duration::from_millis(window.parse().unwrap()));

@@ -24,6 +24,11 @@ impl Tool {
         Self::that_works(&["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", &inject])
     }
 
+    /// Its environment says this as well.
+    pub(crate) fn environment(name: &str, value: &str) -> Self {
+        Self(vec!["env".to_owned(), format!("{name}={value}")])
+    }
+
     /// This directory is a disk of its own, of 1 MiB, with this many KiB left on it.
     pub(crate) fn small_disk(directory: &Path, room_kib: u32) -> Option<Self> {
         let (disk, taken) = (directory.display(), 1024 - room_kib);
@@ -73,8 +78,18 @@ pub(crate) fn jump(file: &Path, by: &str) {
 
 /// From now on every sync of this process fails, until the watcher is dropped; nothing where that can't be done.
 pub(crate) fn fail_syncs(pid: u32) -> Option<Watcher> {
+    inject_syncs(pid, "error=EIO", Path::new("/dev/null"))
+}
+
+/// From now on every sync of this process takes this much longer, until the watcher is dropped; a line of each is added to the file.
+pub(crate) fn delay_syncs(pid: u32, micros: u32, trace: &Path) -> Option<Watcher> {
+    inject_syncs(pid, &format!("delay_exit={micros}"), trace)
+}
+
+fn inject_syncs(pid: u32, fault: &str, trace: &Path) -> Option<Watcher> {
+    let inject = format!("inject=fsync,fdatasync:{fault}");
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-p"]);
+    strace.args(["-f", "-e", "trace=fsync,fdatasync", "-e", &inject, "-o"]).arg(trace).arg("-p");
     let strace = strace.arg(pid.to_string()).stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
     let mut watcher = strace.ok().map(Watcher);
     let mut line = String::new();

@@ -1,7 +1,7 @@
 //! `turnstile check`: judges what clients have written down, from outside.
 //!
 //! ```text
-//! HISTORY.jsonl ──► history ──► account ──► limit (I1), turn (I2, I3), answer (I4, I5), gap (I6) ──► verdict
+//! HISTORY.jsonl ──► history ──► account ──► limit (I1), turn (I2, I3), answer (I4, I5), gap (I6), waste ──► verdict
 //! ```
 //!
 //! Promises: what may be explained by messages on their way is never called a violation; what is called one is named, with its moment.
@@ -16,6 +16,7 @@ mod limit;
 mod tests;
 mod turn;
 mod verdict;
+mod waste;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::account::Account;
 use super::gap::{self, Gap};
+use super::waste::{self, Waste};
 use super::{answer, limit, turn};
 
 /// How many findings of one promise are shown.
@@ -42,6 +43,7 @@ pub(crate) struct Verdict {
     connections: usize,
     faults: usize,
     longest_gap: Option<Gap>,
+    waste: Waste,
     doubts: Vec<String>,
 }
 
@@ -60,13 +62,14 @@ pub(crate) struct Summary {
     duplicates: usize,
     wasted: usize,
     longest_gap_seconds: Option<f64>,
+    waste_percent: Option<f64>,
     inconclusive_because: Vec<String>,
 }
 
 /// Judges a history.
 pub(super) fn judge(account: &Account) -> Verdict {
     let mut verdict = Verdict { connections: account.connections.len(), ..Verdict::default() };
-    let (mut limits, mut urgent, mut order, mut answers, mut once, mut waste) = Default::default();
+    let (mut limits, mut urgent, mut order, mut answers, mut once, mut pauses) = Default::default();
     for connection in &account.connections {
         let pushed = |findings: &mut Vec<Finding>, more: Vec<Finding>| findings.extend(more);
         pushed(&mut limits, limit::over_the_limit(connection));
@@ -83,7 +86,8 @@ pub(super) fn judge(account: &Account) -> Verdict {
         pushed(&mut once, answer::repeated(account, connection));
         let (gap, finding) = gap::longest(account, connection);
         verdict.longest_gap = verdict.longest_gap.max(gap);
-        pushed(&mut waste, finding.into_iter().collect());
+        pushed(&mut pauses, finding.into_iter().collect());
+        verdict.waste = verdict.waste.and(waste::of(connection));
         verdict.requests += connection.tries.len();
         verdict.granted += connection.tries.iter().filter(|one| one.grant().is_some()).count();
     }
@@ -93,7 +97,7 @@ pub(super) fn judge(account: &Account) -> Verdict {
         ("I3 order", "times the later of two equals left first", order),
         ("I4 answer", "requests without an answer in time", answers),
         ("I5 once", "answers or charges too many", once),
-        ("I6 no waste", "times nobody was let go although there was room", waste),
+        ("I6 no waste", "times nobody was let go although there was room", pauses),
     ];
     verdict.faults = account.faults.iter().filter(|fault| fault.struck).count();
     if verdict.granted == 0 {
@@ -138,6 +142,7 @@ impl Verdict {
             duplicates: count(4),
             wasted: count(5),
             longest_gap_seconds: self.longest_gap.map(|gap| gap.span.as_secs_f64()),
+            waste_percent: self.waste.percent(),
             inconclusive_because: self.doubts.clone(),
         }
     }
@@ -159,6 +164,9 @@ impl Display for Verdict {
         }
         if let Some(gap) = self.longest_gap {
             writeln!(to, "\nlongest time without a grant although there was room: {:.3} s", gap.span.as_secs_f64())?;
+        }
+        if let Some(percent) = self.waste.percent() {
+            writeln!(to, "slots that nobody had while somebody waited: {percent:.1} %")?;
         }
         for doubt in &self.doubts {
             writeln!(to, "inconclusive: {doubt}")?;

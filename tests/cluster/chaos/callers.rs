@@ -1,13 +1,14 @@
 //! The load of a chaos run, in a worker's process: calls for many connections at twice their limit, of several niceness, some of which give up, run out of
 //! time or are said twice. What happens to each is written down as a line of a history.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use turnstile::{AcquireError, Connection, Niceness, Permit, RateLimit, RequestId, Throttler};
 
@@ -15,14 +16,20 @@ use crate::process::now;
 
 /// How many connections there are, and what each allows.
 pub(crate) const CONNECTIONS: u64 = 20;
-const COUNT: u32 = 5;
-const WINDOW: Duration = Duration::from_secs(1);
+pub(crate) const COUNT: u32 = 5;
+pub(crate) const WINDOW: Duration = Duration::from_secs(1);
 /// Together the workers call for this many times what is allowed.
 const OVERLOAD: f64 = 2.0;
 const WORKERS: f64 = 3.0;
 /// How long a call waits, and how long one in twenty does.
 const PATIENCE: Duration = Duration::from_secs(4);
 const IMPATIENCE: Duration = Duration::from_millis(500);
+
+/// The attempt that [`again`] makes.
+pub(crate) const AGAIN: u32 = 2;
+
+/// Told when all who wait in this process give up at once.
+pub(crate) static ALL_GIVE_UP: LazyLock<Notify> = LazyLock::new(Notify::new);
 
 /// One try of a request, as the history knows it.
 #[derive(Clone)]
@@ -51,13 +58,12 @@ pub(crate) async fn call(throttler: Throttler, worker: usize, lasts: Duration, s
             while Instant::now() < until {
                 tokio::time::sleep(Duration::from_secs_f64(-mean * (1.0 - random.random::<f64>()).ln())).await;
                 let number = numbers.fetch_add(1, Ordering::Relaxed);
-                let limit = RateLimit::new(COUNT, WINDOW).unwrap();
-                let connection = Connection::new("chaos", &format!("c-{place}"), limit).unwrap();
+                let niceness = Niceness::new(random.random_range(0..5));
                 let first = Try {
                     request: format!("{worker}-{salt:x}-{number}"),
                     attempt: 0,
-                    id: RequestId::new((u128::from(salt) << 64) | u128::from(number)),
-                    connection: connection.with_niceness(Niceness::new(random.random_range(0..5))),
+                    id: id(salt, number),
+                    connection: connection(&format!("c-{place}")).with_niceness(niceness),
                     timeout: if random.random_ratio(1, 20) { IMPATIENCE } else { PATIENCE },
                     gives_up_after: random.random_ratio(1, 20).then(|| Duration::from_millis(random.random_range(0..1000))),
                 };
@@ -77,6 +83,24 @@ pub(crate) async fn call(throttler: Throttler, worker: usize, lasts: Duration, s
     }
     callers.join_all().await;
     println!("called");
+}
+
+/// One of the connections of the run.
+fn connection(name: &str) -> Connection {
+    Connection::new("chaos", name, RateLimit::new(COUNT, WINDOW).unwrap()).unwrap()
+}
+
+fn id(salt: u64, number: u64) -> RequestId {
+    RequestId::new((u128::from(salt) << 64) | u128::from(number))
+}
+
+/// Says a request of a former caller again, in this worker.
+pub(crate) async fn again(throttler: Throttler, worker: usize, request: &str, name: &str, niceness: u32) {
+    let parts: Vec<&str> = request.split('-').collect();
+    let id = id(u64::from_str_radix(parts[1], 16).unwrap(), parts[2].parse().unwrap());
+    let connection = connection(name).with_niceness(Niceness::new(niceness));
+    let (request, attempt) = (request.to_owned(), AGAIN);
+    one(&throttler, worker, Try { request, attempt, id, connection, timeout: PATIENCE, gives_up_after: None }).await;
 }
 
 /// One try, from its beginning to its end.
@@ -108,6 +132,7 @@ async fn one(throttler: &Throttler, worker: usize, one: Try) {
             Err(error) => one.tell("error", |line| line["message"] = error.to_string().into()),
         },
         () = gives_up => one.tell("cancel", |_| {}),
+        () = ALL_GIVE_UP.notified() => one.tell("cancel", |_| {}),
     }
 }
 
