@@ -8,6 +8,7 @@
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::tests_outside_test_module,
+    clippy::wildcard_enum_match_arm,
     missing_docs,
     reason = "tests stop where they find what they did not expect"
 )]

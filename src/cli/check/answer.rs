@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::account::{Account, Connection, Numbers, Try};
 use super::verdict::Finding;
 
-/// How long after its deadline somebody may hear of it: a node may have been stopped meanwhile.
+/// How long after its deadline somebody may hear of it; counted from the end of a fault during which that passed, for whoever was to answer, or to hear
+/// it, may have been stopped.
 const LATE_BY: Duration = Duration::from_secs(5);
 
 /// Those who have no answer, though everybody was waited for, or none in time.
 pub(super) fn unanswered(account: &Account, connection: &Connection) -> Vec<Finding> {
     let Some(ended_at) = account.ended_at else { return Vec::new() };
     let late = |one: &Try| {
-        let by = one.timeout.map(|timeout| one.enqueued + timeout + LATE_BY)?;
+        let by = heard_by(account, one.timeout.map(|timeout| one.enqueued + timeout)?);
         let (name, request) = (&connection.name, one.name());
         let what = match one.ended_at() {
             None => format!("{name}: {request} has no answer"),
@@ -28,6 +29,15 @@ pub(super) fn unanswered(account: &Account, connection: &Connection) -> Vec<Find
         is_lost.then(|| Finding { at: ended_at, what: format!("{name}: {request} has no answer") })
     };
     connection.tries.iter().filter_map(|one| late(one).or_else(|| lost(one))).collect()
+}
+
+/// Until when somebody must have heard whose deadline this is.
+fn heard_by(account: &Account, deadline: Duration) -> Duration {
+    let ends = account.faults.iter().filter(|fault| fault.struck).filter_map(|fault| {
+        let ends = Duration::from_nanos(fault.until_nanos?);
+        (Duration::from_nanos(fault.at_nanos) <= deadline).then_some(ends)
+    });
+    ends.max().map_or(deadline, |ends| ends.max(deadline)) + LATE_BY
 }
 
 /// Answers and charges beyond the first: of one try, and of one request at one owner. Each fault may cost a retried request one more.
@@ -90,6 +100,20 @@ mod tests {
         assert_eq!(lost(&[within(1, 0, 1.0), left(1, 6000), end(9000)]), 0);
         assert_eq!(lost(&[within(1, 0, 1.0), left(1, 6001), end(9000)]), 1);
         assert_eq!(lost(&[within(1, 0, 1.0), end(9000)]), 1);
+    }
+
+    #[test]
+    fn who_was_stopped_at_its_deadline_hears_of_it_later_but_not_of_one_that_came_after() {
+        let stopped = |from: u64, until: u64| {
+            let nanos = |millis: u64| millis * 1_000_000;
+            format!(r#"{{"event":"fault","at_nanos":{},"until_nanos":{},"what":"stop"}}"#, nanos(from), nanos(until))
+        };
+        let lost = |fault: String, ends_at: u64| {
+            let account = account(&[within(1, 0, 1.0), fault, left(1, ends_at), end(30_000)]);
+            unanswered(&account, &account.connections[0]).len()
+        };
+        assert_eq!((lost(stopped(500, 5_500), 10_500), lost(stopped(500, 5_500), 10_501)), (0, 1));
+        assert_eq!(lost(stopped(1_001, 6_000), 6_001), 1, "it began after the deadline");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) enum Nemesis {
     KillLeader,
     KillFollower,
     KillAll,
-    /// SIGSTOP for 4.5 s.
+    /// SIGSTOP for 5 s.
     StopOwner,
     /// Cut off from both others, and they from it.
     CutOwner,

@@ -15,9 +15,6 @@ use crate::tools::{delay_syncs, fail_syncs, jump};
 /// How long somebody may be stopped or cut off.
 const TROUBLE: Duration = Duration::from_secs(5);
 
-/// How long a process is stopped: the checker allows an answer to be late by 5 s, and who goes on needs a moment.
-const STOPPED: Duration = Duration::from_millis(4500);
-
 /// How soon callers of one that was silent are served again when it no longer is, and when all have died.
 const BACK: Duration = Duration::from_secs(2);
 const ALL_BACK: Duration = Duration::from_secs(5);
@@ -83,7 +80,7 @@ impl Run {
             Nemesis::StopOwner => {
                 let owner = self.owner();
                 self.worker(owner).signal("STOP");
-                self.wait(STOPPED);
+                self.wait(TROUBLE);
                 self.worker(owner).signal("CONT");
                 self.backs.push(Back { workers: vec![owner], since: now(), within: BACK });
             }
