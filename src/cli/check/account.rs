@@ -8,6 +8,9 @@ use std::time::Duration;
 use super::history::{BadLine, Enqueue, Fault, Granted, Line, span};
 use crate::cli::order::{Sequence, Tenure};
 
+/// How long after a fault owners may still be changing.
+const CHANGES_FOR: Duration = Duration::from_secs(3);
+
 /// Everything that a history tells.
 #[derive(Debug, Default)]
 pub(super) struct Account {
@@ -17,6 +20,18 @@ pub(super) struct Account {
     pub(super) faults: Vec<Fault>,
     /// When everybody had been waited for, if they were.
     pub(super) ended_at: Option<Duration>,
+}
+
+impl Account {
+    /// How many faults may have had owners change between these moments: as one began, as it ended, or until they had settled.
+    pub(super) fn changes(&self, from: Duration, to: Duration) -> usize {
+        let may_have = |fault: &&Fault| {
+            let begins = Duration::from_nanos(fault.at_nanos);
+            let ends = Duration::from_nanos(fault.until_nanos.unwrap_or(fault.at_nanos)) + CHANGES_FOR;
+            fault.struck && begins <= to && from <= ends
+        };
+        self.faults.iter().filter(may_have).count()
+    }
 }
 
 /// One connection, and who called it.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::account::{Account, Connection, Numbers, Try};
 use super::verdict::Finding;
 
-/// How long after its deadline somebody may hear of it; counted from the end of a fault during which that passed, for whoever was to answer, or to hear
-/// it, may have been stopped.
-const LATE_BY: Duration = Duration::from_secs(5);
+/// How long after its deadline somebody may hear of it; counted from the end of a fault that began before that, for whoever was to answer, or to hear it, may
+/// have been stopped.
+const LATE_BY: Duration = Duration::from_secs(1);
 
 /// Those who have no answer, though everybody was waited for, or none in time.
 pub(super) fn unanswered(account: &Account, connection: &Connection) -> Vec<Finding> {
@@ -18,7 +18,7 @@ pub(super) fn unanswered(account: &Account, connection: &Connection) -> Vec<Find
         let (name, request) = (&connection.name, one.name());
         let what = match one.ended_at() {
             None => format!("{name}: {request} has no answer"),
-            Some(at) if at > by => format!("{name}: {request} was answered {:?} after its deadline", at + LATE_BY - by),
+            Some(at) if at > by => format!("{name}: {request} was answered {:?} after it had to know of its deadline", at - by),
             Some(_) => return None,
         };
         Some(Finding { at: by, what })
@@ -33,11 +33,11 @@ pub(super) fn unanswered(account: &Account, connection: &Connection) -> Vec<Find
 
 /// Until when somebody must have heard whose deadline this is.
 fn heard_by(account: &Account, deadline: Duration) -> Duration {
-    let ends = account.faults.iter().filter(|fault| fault.struck).filter_map(|fault| {
-        let ends = Duration::from_nanos(fault.until_nanos?);
-        (Duration::from_nanos(fault.at_nanos) <= deadline).then_some(ends)
-    });
-    ends.max().map_or(deadline, |ends| ends.max(deadline)) + LATE_BY
+    let struck = account.faults.iter().filter(|fault| fault.struck);
+    struck.fold(deadline + LATE_BY, |by, fault| match fault.until_nanos.map(Duration::from_nanos) {
+        Some(until) if Duration::from_nanos(fault.at_nanos) <= by => by.max(until + LATE_BY),
+        _ => by,
+    })
 }
 
 /// Answers and charges beyond the first: of one try, and of one request at one owner. Each fault may cost a retried request one more.
@@ -59,8 +59,7 @@ pub(super) fn repeated(account: &Account, connection: &Connection) -> Vec<Findin
     for (request, tries) in several {
         let (first, last) = (tries.iter().map(|one| one.enqueued).min(), tries.iter().filter_map(|one| one.ended_at()).max());
         let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
-        let struck = |at: u64| (first..=last).contains(&Duration::from_nanos(at));
-        let faults = account.faults.iter().filter(|fault| fault.struck && struck(fault.at_nanos)).count();
+        let faults = account.changes(first, last);
         if tries.len() > 1 + faults {
             let what = format!("{name}: {request:?} was granted {} times, with {faults} faults meanwhile", tries.len());
             found.push(Finding { at: last, what });
@@ -97,13 +96,13 @@ mod tests {
         assert_eq!(lost(&[enqueue(1, 0, 0)]), 0);
         assert_eq!(lost(&[enqueue(1, 0, 0), end(9000)]), 1);
         assert_eq!(lost(&[enqueue(1, 0, 0), left(1, 8000), end(9000)]), 0);
-        assert_eq!(lost(&[within(1, 0, 1.0), left(1, 6000), end(9000)]), 0);
-        assert_eq!(lost(&[within(1, 0, 1.0), left(1, 6001), end(9000)]), 1);
+        assert_eq!(lost(&[within(1, 0, 1.0), left(1, 2000), end(9000)]), 0);
+        assert_eq!(lost(&[within(1, 0, 1.0), left(1, 2001), end(9000)]), 1);
         assert_eq!(lost(&[within(1, 0, 1.0), end(9000)]), 1);
     }
 
     #[test]
-    fn who_was_stopped_at_its_deadline_hears_of_it_later_but_not_of_one_that_came_after() {
+    fn who_was_stopped_before_it_could_hear_of_its_deadline_hears_of_it_later() {
         let stopped = |from: u64, until: u64| {
             let nanos = |millis: u64| millis * 1_000_000;
             format!(r#"{{"event":"fault","at_nanos":{},"until_nanos":{},"what":"stop"}}"#, nanos(from), nanos(until))
@@ -112,8 +111,9 @@ mod tests {
             let account = account(&[within(1, 0, 1.0), fault, left(1, ends_at), end(30_000)]);
             unanswered(&account, &account.connections[0]).len()
         };
-        assert_eq!((lost(stopped(500, 5_500), 10_500), lost(stopped(500, 5_500), 10_501)), (0, 1));
-        assert_eq!(lost(stopped(1_001, 6_000), 6_001), 1, "it began after the deadline");
+        assert_eq!((lost(stopped(500, 5_500), 6_500), lost(stopped(500, 5_500), 6_501)), (0, 1));
+        assert_eq!((lost(stopped(2_000, 6_000), 7_000), lost(stopped(2_000, 6_000), 7_001)), (0, 1), "word was on its way");
+        assert_eq!(lost(stopped(2_001, 6_000), 6_001), 1, "it had to know by then");
     }
 
     #[test]
@@ -128,7 +128,10 @@ mod tests {
         let twice = [once, again(1, 1, 5, 20)].concat();
         assert_eq!(found(&twice), 1);
         assert_eq!(found(&[twice.clone(), vec![fault(7)]].concat()), 0);
-        assert_eq!(found(&[twice, vec![fault(7)], again(1, 2, 6, 21)].concat()), 1);
+        assert_eq!(found(&[twice.clone(), vec![fault(7)], again(1, 2, 6, 21)].concat()), 1);
+        let twice_at = |at: u64| [grant(1, 0, at, at + 10, None), again(1, 1, at + 5, at + 20)].concat();
+        let (before, changing, later) = (twice_at(970), twice_at(3_900), twice_at(4_001));
+        assert_eq!([before, changing, later].map(|lines| found(&[lines, vec![fault(1_000)]].concat())), [1, 0, 1]);
         let same = [grant(1, 0, 0, 10, Some((7, 1, 2))), grant(2, 0, 0, 11, Some((7, 2, 3)))].concat();
         assert_eq!(found(&same), 1);
     }

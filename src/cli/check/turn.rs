@@ -10,9 +10,6 @@ use super::account::{Account, Connection, Numbers, Try};
 use super::verdict::Finding;
 use crate::cli::order::{self, Stay, Tenure};
 
-/// How long after a fault owners may still be changing: who waits is at neither of them then.
-const CHANGES_FOR: Duration = Duration::from_secs(3);
-
 /// Pairs in the wrong order by the owners' numbers: of niceness, and of arrival.
 pub(super) fn inversions(connection: &Connection) -> (u64, u64) {
     let mut tenures: BTreeMap<Tenure, Vec<Stay>> = BTreeMap::new();
@@ -46,22 +43,15 @@ pub(super) fn passed_over(account: &Account, connection: &Connection) -> Vec<Fin
             let judged = is_numbered(waiter) && is_numbered(other);
             !judged && other.niceness > waiter.niceness && released_after > queued && grant.at < left
         });
-        let passing = passing.filter_map(|other| Some((other, other.grant()?.at))).find(|(_, at)| !changes(account, queued, *at));
+        // Who waits while owners change is at neither of them.
+        let passing =
+            passing.filter_map(|other| Some((other, other.grant()?.at))).find(|(_, at)| account.changes(queued, *at) == 0);
         if let Some((other, at)) = passing {
             let (name, passed, passes) = (&connection.name, waiter.name(), other.name());
             found.push(Finding { at, what: format!("{name}: {passes} was let go while the more urgent {passed} waited") });
         }
     }
     found
-}
-
-/// Whether owners may have been changing somewhere between these moments.
-fn changes(account: &Account, from: Duration, to: Duration) -> bool {
-    account.faults.iter().any(|fault| {
-        let begins = Duration::from_nanos(fault.at_nanos);
-        let ends = Duration::from_nanos(fault.until_nanos.unwrap_or(fault.at_nanos)) + CHANGES_FOR;
-        fault.struck && begins <= to && from <= ends
-    })
 }
 
 #[cfg(test)]
