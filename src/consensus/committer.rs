@@ -150,8 +150,10 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
+    use crate::consensus::check_quorum::CheckQuorum;
     use crate::consensus::network::Network;
     use crate::consensus::state_machine::StateMachine;
     use crate::consensus::storage::{LogStore, SnapshotStore};
@@ -162,15 +164,9 @@ mod tests {
         let machine = StateMachine::load(SnapshotStore::in_memory(), clock).unwrap();
         let ledger = machine.reader();
         let config = Arc::new(openraft::Config::default().validate().unwrap());
-        let raft = Raft::new(
-            1,
-            config,
-            Network { transport: Arc::new(crate::consensus::transport::Alone) },
-            LogStore::in_memory(),
-            machine,
-        )
-        .await
-        .unwrap();
+        let check_quorum = Arc::new(CheckQuorum::new(Duration::from_millis(200)));
+        let network = Network { transport: Arc::new(crate::consensus::transport::Alone), check_quorum };
+        let raft = Raft::new(1, config, network, LogStore::in_memory(), machine).await.unwrap();
         let mut writer = Writer { raft: raft.clone(), ledger, clock, leader_clock: LeaderClock::default() };
         assert_eq!(writer.stamp().map(|(stamp, _)| stamp), Err(CommitError::NotLeader { leader: None }));
         raft.initialize(std::collections::BTreeSet::from([1])).await.unwrap();

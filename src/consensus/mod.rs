@@ -4,6 +4,7 @@
 //! it, [`storage`] keeps it. [`Consensus`] joins them for one node.
 
 mod belonging;
+mod check_quorum;
 pub(crate) mod committer;
 mod network;
 mod pace;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 pub(crate) use self::belonging::{Belonging, BelongingError};
+use self::check_quorum::CheckQuorum;
 use self::committer::{CommitError, Committer};
 use self::network::Network;
 use self::pace::Pace;
@@ -97,9 +99,11 @@ impl Consensus {
     pub(crate) async fn start(opened: Opened, transport: Arc<dyn Transport>, clock: Clock) -> Result<Self, ConsensusError> {
         let Opened { node, belonging, log, state_machine, pace, in_use } = opened;
         let (log_bytes, failure, ledger) = (log.log_bytes(), log.failure(), state_machine.reader());
-        let network = Network { transport: Arc::clone(&transport) };
+        let check_quorum = Arc::new(CheckQuorum::new(pace.election_timeout()));
+        let network = Network { transport: Arc::clone(&transport), check_quorum: Arc::clone(&check_quorum) };
         let config = pace.config().map_err(|error| raft_error(&error))?;
         let raft = Raft::new(node.get(), config, network, log, state_machine).await.map_err(|error| raft_error(&error))?;
+        check_quorum.watch(&raft);
         let consensus = Self { raft, node, belonging, transport, ledger, log_bytes, pace, failure, in_use, clock };
         if consensus.has_log().await? {
             consensus.bind(consensus.belonging.cluster()).await?;

@@ -13,6 +13,7 @@ use openraft::raft::{
 use openraft::{AnyError, EmptyNode};
 use serde::{Deserialize, Serialize};
 
+use super::check_quorum::CheckQuorum;
 use super::transport::{Call, Transport};
 use super::types::{Raft, TypeConfig};
 use crate::engine::grant::NodeId;
@@ -53,6 +54,7 @@ pub(super) async fn answer(raft: &Raft, body: &[u8]) -> Result<Vec<u8>, CodecErr
 #[derive(Debug)]
 pub(super) struct Network {
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) check_quorum: Arc<CheckQuorum>,
 }
 
 /// The connection to one peer.
@@ -60,19 +62,30 @@ pub(super) struct Network {
 pub(super) struct Peer {
     target: NodeId,
     transport: Arc<dyn Transport>,
+    check_quorum: Arc<CheckQuorum>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _node: &EmptyNode) -> Peer {
-        Peer { target: NodeId::new(target), transport: Arc::clone(&self.transport) }
+        let (transport, check_quorum) = (Arc::clone(&self.transport), Arc::clone(&self.check_quorum));
+        Peer { target: NodeId::new(target), transport, check_quorum }
     }
 }
 
 type CallError<E = Infallible> = RPCError<u64, EmptyNode, RaftError<u64, E>>;
 
 impl Peer {
+    /// Calls as a leader.
+    async fn lead<E: std::error::Error>(&self, message: RaftMessage, option: &RPCOption) -> Result<RaftAnswer, CallError<E>> {
+        if self.check_quorum.is_silent() {
+            let silent = AnyError::error("this leader hears from no quorum, and is silent so that another may be elected");
+            return Err(RPCError::Unreachable(Unreachable::new(&silent)));
+        }
+        self.call(message, option).await
+    }
+
     async fn call<E: std::error::Error>(&self, message: RaftMessage, option: &RPCOption) -> Result<RaftAnswer, CallError<E>> {
         let body = codec::encode(&message).map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
         let called = self.transport.call(self.target, Call::Raft, body, option.hard_ttl()).await;
@@ -95,7 +108,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, CallError> {
-        match self.call(RaftMessage::Append(request), &option).await? {
+        match self.lead(RaftMessage::Append(request), &option).await? {
             RaftAnswer::Append(answer) => self.remote(answer),
             RaftAnswer::Vote(_) | RaftAnswer::Snapshot(_) => Err(mismatch()),
         }
@@ -106,7 +119,7 @@ impl RaftNetwork<TypeConfig> for Peer {
         request: InstallSnapshotRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<InstallSnapshotResponse<u64>, CallError<InstallSnapshotError>> {
-        match self.call(RaftMessage::Snapshot(request), &option).await? {
+        match self.lead(RaftMessage::Snapshot(request), &option).await? {
             RaftAnswer::Snapshot(answer) => self.remote(answer),
             RaftAnswer::Append(_) | RaftAnswer::Vote(_) => Err(mismatch()),
         }

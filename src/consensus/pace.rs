@@ -39,6 +39,11 @@ impl Pace {
         pace
     }
 
+    /// How long a follower waits at least before it stands for election.
+    pub(super) const fn election_timeout(self) -> Duration {
+        self.election_timeout
+    }
+
     /// How long ago a quorum may have answered a leader that leads.
     pub(super) fn quorum_within(self) -> Duration {
         2 * self.election_timeout

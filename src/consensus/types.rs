@@ -18,3 +18,6 @@ openraft::declare_raft_types!(
 
 /// The Raft core, as it runs here.
 pub(super) type Raft = openraft::Raft<TypeConfig>;
+
+/// How it says that it is.
+pub(super) type Metrics = openraft::RaftMetrics<u64, openraft::EmptyNode>;
