@@ -65,7 +65,6 @@ failover: toolchain ## Kill owners, leading or not, and show how long nobody is 
 
 .PHONY: chaos
 chaos: toolchain ## Do things to clusters under load, one by one, and have what their callers saw judged (SEED=1 NEMESIS=KillOwner)
-	@cargo build $(CARGO_FLAGS) --bin turnstile
 	@TURNSTILE_TEST_SEED="$(or $(SEED),1)" TURNSTILE_TEST_NEMESIS="$(NEMESIS)" cargo test -q $(CARGO_FLAGS) --test cluster chaos::no_fault -- --ignored --nocapture
 
 .PHONY: model
@@ -78,8 +77,9 @@ sim: toolchain ## Run the simulator: many seeds, or one again (SEEDS=10000 FIRST
 		cargo test -q $(CARGO_FLAGS) --test sim no_seed_breaks_a_promise -- --nocapture
 
 .PHONY: mutants
-mutants: toolchain ## Plant ten bugs, one after the other, and see whether the simulator finds each
+mutants: toolchain ## Plant bugs, one after the other, and see whether the simulator and chaos find each
 	@cargo test -q $(CARGO_FLAGS),planted-faults --test sim every_planted_fault_is_found -- --nocapture
+	@cargo test -q $(CARGO_FLAGS),planted-faults --test cluster planted_faults_are_found -- --ignored --nocapture
 
 .PHONY: verify
 verify: toolchain ## Check everything and change nothing: format, lints, the pure build, tests, docs

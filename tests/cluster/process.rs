@@ -220,6 +220,8 @@ pub(crate) fn now() -> Duration {
 #[ignore = "the worker process of other tests"]
 fn worker() {
     let Ok(child) = std::env::var(CHILD) else { return };
+    #[cfg(feature = "planted-faults")]
+    crate::chaos::planted::plant();
     let fields: Vec<&str> = child.split(' ').collect();
     let addresses: Vec<SocketAddr> = fields[2].split(',').map(|address| address.parse().unwrap()).collect();
     tokio::runtime::Runtime::new().unwrap().block_on(work(Path::new(fields[1]), &addresses, fields[0].parse().unwrap()));

@@ -1,7 +1,6 @@
 //! A client without a node, in a process of its own: it waits for slots over gRPC, and dies before it uses any.
 
 use std::process::Command;
-use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 use turnstile::api::v1;
@@ -47,7 +46,9 @@ async fn wait(address: String) {
         });
     }
     println!("waiting");
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    // It ends with who started it, if it isn't killed before.
+    let ended = tokio::task::spawn_blocking(|| std::io::stdin().lines().map_while(Result::ok).for_each(drop));
+    ended.await.unwrap();
 }
 
 async fn connected(address: String) -> Channel {

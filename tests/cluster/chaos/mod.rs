@@ -8,6 +8,8 @@ mod callers;
 mod client;
 mod nemesis;
 pub(crate) mod orders;
+#[cfg(feature = "planted-faults")]
+pub(crate) mod planted;
 mod retries;
 mod row;
 mod run;
