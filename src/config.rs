@@ -39,7 +39,8 @@ pub struct NodeConfig {
     pub shards: NonZeroU16,
     /// The most acquires that may wait for one connection; 100,000 by default, about 2 KB each with its caller's task.
     pub max_waiters_per_connection: usize,
-    /// The most connections with waiters or a window that isn't empty; 1,000,000 by default, about 2.5 KB each.
+    /// The most connections with waiters here, and the most with a window that isn't empty in the whole cluster, for every node remembers those;
+    /// 1,000,000 by default, about 2.5 KB each. At either, who calls another one is refused.
     pub max_connections: usize,
     /// The most acquires of this node that have begun and not ended: waiting, or with a permit in use. 250,000 by default.
     pub max_in_flight: usize,

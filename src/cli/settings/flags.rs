@@ -46,7 +46,7 @@ pub(crate) struct SettingsArgs {
     /// The most requests that wait for one connection, about 2 KB each with its call [default: 100000]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_waiters_per_connection: Option<String>,
-    /// The most connections with waiters or a window that isn't empty, about 2.5 KB each [default: 1000000]
+    /// The most connections with waiters here, or with a window that isn't empty in the whole cluster, about 2.5 KB each [default: 1000000]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_connections: Option<String>,
     /// The most requests that wait or whose permit is in use, on all connections together [default: 250000]

@@ -48,7 +48,7 @@ pub struct Start {
     pub id: ShardId,
     /// What bounds each of its connections.
     pub bounds: Bounds,
-    /// The most connections that its node has in memory.
+    /// The most connections that its node has in memory, and that the ledger tracks.
     pub max_connections: usize,
     /// Whose numbers it draws, and from which on.
     pub sequence: Sequence,
