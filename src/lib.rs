@@ -36,9 +36,9 @@
 //! ```text
 //! assembly     node, main
 //! surfaces     client, api, cli
-//! ownership    router, owner, peers, admin
-//! adapters     consensus, wire, clock, config
-//! engine       throttle, ledger, limiter, queue, ring                pure
+//! ownership    router, owner, peers, drain, admin
+//! adapters     consensus, wire, discovery, clock, config
+//! engine       throttle, ledger, queue, ring, founding, membership   pure
 //! vocabulary   engine::{key, time, rate, grant, invalid}              pure
 //! ```
 //!
@@ -71,6 +71,10 @@ mod config;
 #[cfg(feature = "node")]
 mod consensus;
 #[cfg(feature = "node")]
+mod discovery;
+#[cfg(feature = "node")]
+mod drain;
+#[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]
 mod owner;
@@ -89,9 +93,15 @@ pub use admin::{Admin, NoPeers, Status};
 pub use client::{AcquireError, Connection, Margin, OnUnreachable, Permit, Request, Throttler};
 #[cfg(feature = "node")]
 pub use config::{ClusterConfig, NodeConfig, Storage};
+#[cfg(feature = "node")]
+pub use discovery::{Discovery, Found, InvalidPeerSource, PeerSource, Trouble};
+#[cfg(feature = "node")]
+pub use drain::DrainError;
 pub use engine::grant::{ArrivalNumber, NodeId, ReleaseNumber, RequestId, Tenure};
 pub use engine::invalid::InvalidInput;
 pub use engine::key::ConnectionKey;
+#[cfg(feature = "node")]
+pub use engine::membership::Role;
 pub use engine::rate::{Cost, Dimension, Niceness, RateLimit};
 #[cfg(feature = "node")]
 pub use node::{Node, StartError};

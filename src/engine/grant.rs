@@ -1,4 +1,4 @@
-//! What names a request on its way: its id, its place, its charge.
+//! What names a request on its way: its id, its place, its charge; and what names nodes and clusters.
 
 use std::num::{NonZeroU16, NonZeroU64};
 use std::time::Duration;
@@ -62,6 +62,16 @@ impl NodeId {
 impl std::fmt::Display for NodeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A cluster's identity: 128 bits that its founder has drawn at random. Two clusters never talk to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClusterId(pub u128);
+
+impl std::fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
     }
 }
 

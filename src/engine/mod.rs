@@ -7,16 +7,18 @@
 //! Two floors. The vocabulary ([`key`], [`time`], [`rate`], [`grant`], [`invalid`]) names things;
 //! above it stand the machines: [`limiter`] counts a connection's charges, [`queue`] orders its
 //! waiters, [`throttle`] joins the two into one connection as its owner sees it, [`shard`] is all
-//! connections of one owner, [`ledger`] is the replicated accountant that has the last word, and
-//! [`ring`] says who owns what.
+//! connections of one owner, [`ledger`] is the replicated accountant that has the last word,
+//! [`ring`] says who owns what, and by [`founding`] nodes without a cluster become one.
 
 #[doc(hidden)]
 pub mod fault;
+pub mod founding;
 pub mod grant;
 pub mod invalid;
 pub mod key;
 pub mod ledger;
 pub mod limiter;
+pub mod membership;
 pub mod queue;
 pub mod rate;
 pub mod ring;

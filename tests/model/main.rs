@@ -8,6 +8,7 @@
 //! - `log`: the ledger, and what may become an entry. `node`: one process. `cluster`: what may happen next.
 //! - `audit` sees what no node sees, and judges. `variant`: what is promised, and **the rules that are left out, one by one**, of each of
 //!   which the checker must find the harm. `scene`: what must be reachable, lest all is kept because nothing happens. `story` tells paths.
+//! - `founding` is a model of its own: how nodes without a cluster become one.
 //!
 //! **Abstracted away.** Consensus: there is one log, entries are committed or not, and whoever is not cut off reaches it. Clocks: all
 //! processes and the ledger share one that counts ticks, a stamp is taken when its entry is committed, and the guard is zero; what clocks may differ by,
@@ -29,13 +30,16 @@
 
 mod audit;
 mod cluster;
+mod founding;
 mod log;
 mod node;
 mod scene;
 mod story;
 mod variant;
 
-use stateright::{Checker, HasDiscoveries, Model};
+use std::hash::Hash;
+
+use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use self::cluster::{Bounds, Cluster};
 use self::log::Connection;
@@ -125,16 +129,23 @@ fn narrow(variant: Variant) -> Bounds {
 }
 
 /// The shortest way to break a promise: the depth grows until there is one.
+fn shortest<M>(model: &M, promise: &'static str) -> Option<Path<M::State, M::Action>>
+where
+    M: Model + Clone + Send + Sync + 'static,
+    M::State: Hash + Send + Sync + Clone + PartialEq + 'static,
+    M::Action: Clone + PartialEq,
+{
+    (1..40).find_map(|depth| {
+        let broken = HasDiscoveries::AnyOf([promise].into());
+        model.clone().checker().finish_when(broken).target_max_depth(depth).spawn_bfs().join().discovery(promise)
+    })
+}
+
 fn counterexample(variant: Variant, promise: Promise) -> (usize, String) {
-    let found = (1..40).find_map(|depth| {
-        let broken = HasDiscoveries::AnyOf([promise.name()].into());
-        let checker = Cluster { bounds: narrow(variant), variant }.checker();
-        let checker = checker.finish_when(broken).target_max_depth(depth).spawn_bfs().join();
-        let path = checker.discovery(promise.name())?;
-        let length = path.clone().into_actions().len();
-        Some((length, Story { cluster: checker.model(), path }.to_string()))
-    });
-    found.unwrap_or_else(|| panic!("{variant:?} keeps the promise: {}", promise.name()))
+    let cluster = Cluster { bounds: narrow(variant), variant };
+    let path = shortest(&cluster, promise.name());
+    let path = path.unwrap_or_else(|| panic!("{variant:?} keeps the promise: {}", promise.name()));
+    (path.clone().into_actions().len(), Story { cluster: &cluster, path }.to_string())
 }
 
 fn breaks_what_it_must(variant: Variant) {

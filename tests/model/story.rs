@@ -66,7 +66,7 @@ fn said(said: Said) -> String {
 }
 
 /// Node 1 is A; its first run A1.
-fn letter(id: NodeId) -> String {
+pub fn letter(id: NodeId) -> String {
     let place = u8::try_from(id.get() - 1).unwrap();
     char::from(b'A' + place).to_string()
 }
