@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::discovery::{Discovery, PeerSource};
 use crate::engine::grant::NodeId;
 
 /// Where a node keeps its log.
@@ -15,16 +17,29 @@ pub enum Storage {
     Disk(PathBuf),
 }
 
-/// The cluster that a node is part of: several voters, whose addresses are known.
+/// The cluster that a node is part of: several voters, and where they may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterConfig {
     /// Where this node serves the others. Nobody else should reach it: there is no authentication.
     pub listen: SocketAddr,
-    /// Where the nodes are, as `host:port`; this node's own address may be among them, so that all nodes can have the same list.
-    pub peers: Vec<String>,
+    /// Where the nodes are, or may be; this node's own address may be among them, so that all nodes can have the same list.
+    pub peers: Vec<PeerSource>,
+    /// The name server that is asked about names among them; `None` for those of the system.
+    pub nameserver: Option<SocketAddr>,
     /// How many nodes without a log must see each other before they found a cluster: more than half of those that may ever start together, or
     /// two clusters could come of them. All of them is the safe answer.
     pub expect: NonZeroUsize,
+    /// How long those who found the cluster hold each connection back, for they may follow another cluster that has just granted: for the connection's
+    /// longest window, and at most for this long. Limits of longer windows hold from one window after the founding on. `turnstile node` takes 60 s; zero
+    /// is for tests, and for clusters that follow nobody.
+    pub cold_start_hold: Duration,
+}
+
+impl ClusterConfig {
+    /// Where this node looks for others.
+    pub(crate) fn discovery(&self) -> Discovery {
+        Discovery::new(self.peers.clone(), self.nameserver)
+    }
 }
 
 /// The configuration of a node. Every field has a default that needs no thought.

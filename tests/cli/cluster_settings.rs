@@ -67,22 +67,23 @@ fn what_a_cluster_needs_is_asked_for() {
     let no_peers = "is given, but no peers; give --peers HOST:PORT,…, or leave it out for a node by itself";
     assert_eq!(refused(&[LISTEN]), [format!("--peer-listen {no_peers}")]);
     assert_eq!(refused(&["--expect=3"]), [format!("--expect {no_peers}")]);
+    assert_eq!(refused(&["--nameserver=127.0.0.1:8600"]), [format!("--nameserver {no_peers}")]);
+    assert_eq!(refused(&["--cold-start-hold=0s"]), [format!("--cold-start-hold {no_peers}")]);
 }
 
 #[test]
-fn an_address_that_is_none_and_one_that_comes_twice_are_named() {
-    let each = "each must be a host and a port from 1, such as 10.0.0.1:7978, node-1:7978 or [::1]:7978";
-    let said = refused(&[LISTEN, "--peers=node-1,b:0,c:1,C:1,c:1,"]);
-    let expected = [
-        format!("--peers has \"node-1\"; {each}"),
-        format!("--peers has \"b:0\"; {each}"),
-        format!("--peers has \"\"; {each}"),
-        "--peers has \"c:1\" 3 times; each node is named once".to_owned(),
-    ];
+fn an_entry_that_is_none_and_one_that_comes_twice_are_named() {
+    let each = "each must be HOST:PORT, dns:NAME:PORT or srv:NAME, such as 10.0.0.1:7978, [::1]:7978, dns:workers.example:7978 or \
+                srv:_turnstile._tcp.example, the port from 1";
+    let said = refused(&[LISTEN, "--peers=node-1,b:0,c:1,C:1,c:1,,dns:workers,srv:,srv:workers,SRV:workers,srv:Workers"]);
+    let wrong = ["node-1", "b:0", "", "dns:workers", "srv:", "SRV:workers"].map(|entry| format!("--peers has {entry:?}; {each}"));
+    let twice = [("c:1", 3), ("srv:workers", 2)]
+        .map(|(entry, count)| format!("--peers has {entry:?} {count} times; each node is named once"));
+    let expected = [wrong.as_slice(), twice.as_slice()].concat();
     assert_eq!(said, expected);
     let rule = "it must be an IP address and a port from 1, such as 10.0.0.1:7978 or [::1]:7978";
     assert_eq!(refused(&["--peer-listen=10.0.0.1:0", THREE]), [format!("--peer-listen is \"10.0.0.1:0\"; {rule}")]);
-    assert!(refused(&[LISTEN, "--peers="])[0].starts_with("--peers is \"\"; it must be at least one host with its port"));
+    assert!(refused(&[LISTEN, "--peers="])[0].starts_with("--peers is \"\"; it must be at least one place to look for nodes"));
 }
 
 #[test]
@@ -115,5 +116,44 @@ fn a_list_that_may_or_may_not_have_the_node_itself_needs_a_number() {
         assert_eq!(checked(&[listen, peers, "--expect=2"]).0, Some(0));
         assert_eq!(checked(&[listen, peers, "--expect=3"]).0, Some(0));
         assert_eq!(refused(&[listen, peers, "--expect=4"]).len(), 1);
+    }
+}
+
+#[test]
+fn names_are_looked_up_and_of_them_nobody_knows_the_number() {
+    let names = "--peers=10.0.0.1:7978,dns:workers.example:7978,srv:workers.service.consul";
+    let unstated = "nothing says how many nodes found the cluster, and --peers has dns:workers.example:7978, which does not tell; \
+                    give --expect COUNT: more than half of the nodes that may start together";
+    assert_eq!(refused(&[LISTEN, names]), [unstated]);
+    let stated = shown(&[LISTEN, names, "--expect=17", "--nameserver=127.0.0.1:8600"]);
+    assert_eq!(stated["expect"]["value"], 17);
+    assert_eq!(stated["nameserver"], json!({ "value": "127.0.0.1:8600", "source": "flag", "name": "--nameserver" }));
+    assert_eq!(shown(&[LISTEN, names, "--expect=1"])["nameserver"], json!({ "value": null, "source": "default" }));
+}
+
+#[test]
+fn a_name_server_has_an_address_a_port_and_something_to_be_asked() {
+    let names = [LISTEN, "--peers=dns:workers.example:7978", "--expect=2"];
+    let rule = "it must be an IP address and a port from 1, such as 127.0.0.1:8600 or [::1]:53";
+    for wrong in ["127.0.0.1", "127.0.0.1:0", "consul:8600"] {
+        let flag = format!("--nameserver={wrong}");
+        let said = refused(&[names.as_slice(), &[flag.as_str()]].concat());
+        assert_eq!(said, [format!("--nameserver is {wrong:?}; {rule}")]);
+    }
+    let nothing = "--nameserver is given, but --peers has no name to look up; write dns:NAME:PORT or srv:NAME, or leave it out";
+    assert_eq!(refused(&[LISTEN, THREE, "--nameserver=127.0.0.1:8600"]), [nothing]);
+}
+
+#[test]
+fn how_long_a_new_cluster_holds_back_is_a_number_with_its_unit() {
+    assert_eq!(shown(&[LISTEN, THREE])["cold_start_hold"], json!({ "value": "60s", "source": "default" }));
+    for span in ["0s", "1500ms", "2m", "1h"] {
+        let flag = format!("--cold-start-hold={span}");
+        assert_eq!(shown(&[LISTEN, THREE, &flag])["cold_start_hold"]["value"], span);
+    }
+    for span in ["", "60", "s", "-1s", "1.5s", "1 s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+        let rule = "it must be a whole number and its unit (ms, s, m or h), such as \"60s\", in a file within quotes";
+        let said = refused(&[LISTEN, THREE, &format!("--cold-start-hold={span}")]);
+        assert_eq!(said, [format!("--cold-start-hold is {span:?}; {rule}")]);
     }
 }

@@ -32,6 +32,7 @@ fn the_front_page_names_the_subcommands() {
         "node          Run one node",
         "config        Look at the settings",
         "status        Show how",
+        "recover       Make a new cluster",
         "refuse-peers  Fault injection",
         "demo          Saturate",
     ] {

@@ -14,5 +14,6 @@ mod node;
 mod operate;
 mod precedence;
 mod problems;
+mod recover;
 mod serving;
 mod support;

@@ -33,7 +33,11 @@ fn a_node_that_stands_alone_leads_itself() {
     let said = asked("status", &["--node", &node.address]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.stdout);
     assert_eq!(row(&said, &node.address)[..3], [node.node.as_str(), &node.address, "leader"]);
-    assert!(said.stdout.lines().last().unwrap().ends_with(": 1 of 1 members are in, 0 connections tracked"), "{}", said.stdout);
+    assert!(
+        said.stdout.lines().last().unwrap().ends_with(": 1 of 1 replicas are in, 1 of them voters, 0 connections tracked"),
+        "{}",
+        said.stdout
+    );
 
     let said = run(turnstile(&["status", "--json"]).env("TURNSTILE_NODES", &node.address));
     let status: Value = serde_json::from_str(&said.stdout).unwrap();

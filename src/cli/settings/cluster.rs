@@ -1,14 +1,15 @@
 //! The settings of a cluster, which are judged together.
 //!
-//! Promises: no two clusters can come of one list of nodes, as long as all nodes have the same.
+//! Promises: no two clusters can come of one list of addresses, as long as all nodes have the same. Of names nobody knows how many nodes they
+//! come to: who lists one says how many found the cluster.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use super::{Key, Problem, Reader, rule};
-use crate::cli::address::host_and_port;
+use super::{Key, Origin, Problem, Reader, rule};
 use crate::config::ClusterConfig;
+use crate::discovery::{PeerSource, host_and_port};
 
 /// Whether a list has the node that reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +28,20 @@ impl Reader {
         let is_said = |reader: &Self, key| reader.value(key).is_some();
         let (listen_is_said, peers_are_said) = (is_said(self, Key::PeerListen), is_said(self, Key::Peers));
         let listen = self.read(Key::PeerListen, &rule::PEER_ADDRESS);
-        let peers = self.read(Key::Peers, &rule::ADDRESSES).and_then(|peers| self.each_once(peers));
+        let peers = self.read(Key::Peers, &rule::PEERS).and_then(|entries| self.each_once(entries));
+        let nameserver_is_said = is_said(self, Key::Nameserver);
+        let nameserver = self.read(Key::Nameserver, &rule::NAME_SERVER);
         let expect_is_said = is_said(self, Key::Expect);
         let expect = self.read(Key::Expect, &rule::COUNT);
+        let hold_is_said = self.place(Key::ColdStartHold).origin != Origin::Default;
+        let cold_start_hold = self.read(Key::ColdStartHold, &rule::SPAN);
         if !peers_are_said {
-            let needs_peers = [(Key::PeerListen, listen_is_said), (Key::Expect, expect_is_said)];
+            let needs_peers = [
+                (Key::PeerListen, listen_is_said),
+                (Key::Nameserver, nameserver_is_said),
+                (Key::Expect, expect_is_said),
+                (Key::ColdStartHold, hold_is_said),
+            ];
             let lonely = needs_peers.into_iter().filter(|(_, is_said)| *is_said).map(|(key, _)| self.place(key));
             let lonely: Vec<Problem> = lonely.map(|place| Problem::NoPeers { place }).collect();
             // A file that couldn't be read may have said them.
@@ -47,22 +57,36 @@ impl Reader {
             return None;
         }
         let (listen, peers) = (listen?, peers?);
-        let own = own_in(&peers, listen);
-        let expect = if expect_is_said { self.within(expect?, peers.len(), own)? } else { self.all(listen, peers.len(), own)? };
-        Some(Some(ClusterConfig { listen, peers, expect }))
+        let name = peers.iter().find(|peer| peer.address().is_none());
+        if name.is_none() && nameserver_is_said {
+            self.problems.push(Problem::NoNames { nameserver: self.place(Key::Nameserver), peers: self.place(Key::Peers) });
+        }
+        let expect = match name {
+            Some(_) if expect_is_said => expect?,
+            Some(name) => {
+                self.problems.push(Problem::ExpectUnstated { peers: self.place(Key::Peers), name: name.clone() });
+                return None;
+            }
+            None if expect_is_said => self.within(expect?, peers.len(), own_in(&peers, listen))?,
+            None => self.all(listen, peers.len(), own_in(&peers, listen))?,
+        };
+        let cold_start_hold = cold_start_hold?;
+        Some(Some(ClusterConfig { listen, peers, nameserver, expect, cold_start_hold }))
     }
 
-    /// The list, if everything in it is an address, once.
-    fn each_once(&mut self, peers: Vec<String>) -> Option<Vec<String>> {
+    /// The list, if everything in it says a place, once.
+    fn each_once(&mut self, entries: Vec<String>) -> Option<Vec<PeerSource>> {
         let place = self.place(Key::Peers);
-        let mut counts = BTreeMap::<String, usize>::new();
+        let (mut peers, mut counts) = (Vec::new(), BTreeMap::<String, usize>::new());
         let before = self.problems.len();
-        for entry in &peers {
-            if host_and_port(entry).is_some() {
-                // Names don't differ by case.
-                *counts.entry(entry.to_ascii_lowercase()).or_default() += 1;
-            } else {
-                self.problems.push(Problem::Peer { place: place.clone(), entry: entry.clone() });
+        for entry in entries {
+            match entry.parse() {
+                Ok(peer) => {
+                    // Names don't differ by case.
+                    *counts.entry(entry.to_ascii_lowercase()).or_default() += 1;
+                    peers.push(peer);
+                }
+                Err(invalid) => self.problems.push(Problem::Peer { place: place.clone(), invalid }),
             }
         }
         let twice = counts.into_iter().filter(|(_, count)| *count > 1);
@@ -106,15 +130,16 @@ impl Reader {
 }
 
 /// Whether one of the addresses is the node's own.
-fn own_in(peers: &[String], listen: SocketAddr) -> Own {
-    let could_be = |entry: &String| match entry.parse::<SocketAddr>() {
+fn own_in(peers: &[PeerSource], listen: SocketAddr) -> Own {
+    let could_be = |entry: &str| match entry.parse::<SocketAddr>() {
         Ok(address) => listen.ip().is_unspecified() && address.port() == listen.port(),
         // A name.
         Err(_) => host_and_port(entry).is_some_and(|(_, port)| port == listen.port()),
     };
-    if peers.iter().any(|entry| entry.parse() == Ok(listen)) {
+    let mut addresses = peers.iter().filter_map(PeerSource::address);
+    if addresses.clone().any(|entry| entry.parse() == Ok(listen)) {
         Own::Listed
-    } else if peers.iter().any(could_be) {
+    } else if addresses.any(could_be) {
         Own::Unknown
     } else {
         Own::Unlisted

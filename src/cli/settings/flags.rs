@@ -31,12 +31,18 @@ pub(crate) struct SettingsArgs {
     /// The IP address and port where the other nodes of its cluster reach it; keep it to them: there is no authentication [no default: this with --peers]
     #[arg(long, value_name = "ADDRESS:PORT")]
     peer_listen: Option<String>,
-    /// Where the nodes of its cluster are, separated by commas; its own --peer-listen may be among them [default: none, the node stands alone]
-    #[arg(long, value_name = "HOST:PORT,…")]
+    /// Where the nodes of its cluster are, separated by commas: HOST:PORT, dns:NAME:PORT for all addresses of a name, or srv:NAME for its SRV records; its own --peer-listen may be among them [default: none, the node stands alone]
+    #[arg(long, value_name = "PEER,…")]
     peers: Option<String>,
-    /// How many nodes without a log must see each other before they found a cluster: more than half of all [default: all of them]
+    /// The name server that is asked about the names among --peers [default: those of the system]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    nameserver: Option<String>,
+    /// How many nodes without a log must see each other before they found a cluster: more than half of all [default: all of them; to be said with dns: or srv:]
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     expect: Option<String>,
+    /// How long a new cluster holds each connection back, for it may follow one that has just granted: a window, at most this; longer windows hold later [default: 60s]
+    #[arg(long, value_name = "SPAN")]
+    cold_start_hold: Option<String>,
     /// Let `turnstile refuse-peers` cut this node off from others, for tests; not for production [default: false]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     enable_fault_injection: Option<String>,
@@ -77,7 +83,9 @@ impl SettingsArgs {
             Key::ExpectedNode => &self.expected_node,
             Key::PeerListen => &self.peer_listen,
             Key::Peers => &self.peers,
+            Key::Nameserver => &self.nameserver,
             Key::Expect => &self.expect,
+            Key::ColdStartHold => &self.cold_start_hold,
             Key::EnableFaultInjection => &self.enable_fault_injection,
             Key::Shards => &self.shards,
             Key::MaxWaitersPerConnection => &self.max_waiters_per_connection,

@@ -23,8 +23,12 @@ pub(crate) enum Key {
     PeerListen,
     /// Where the nodes of the cluster are.
     Peers,
+    /// The name server that knows the names among them.
+    Nameserver,
     /// How many nodes found the cluster.
     Expect,
+    /// How long a new cluster holds each connection back.
+    ColdStartHold,
     /// Whether an operator may cut the node off from others.
     EnableFaultInjection,
     /// How many owning actors share the connections.
@@ -56,14 +60,16 @@ pub(super) enum Kind {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Listen,
         Self::Data,
         Self::Memory,
         Self::ExpectedNode,
         Self::PeerListen,
         Self::Peers,
+        Self::Nameserver,
         Self::Expect,
+        Self::ColdStartHold,
         Self::EnableFaultInjection,
         Self::Shards,
         Self::MaxWaitersPerConnection,
@@ -83,7 +89,9 @@ impl Key {
             Self::ExpectedNode => "expected_node",
             Self::PeerListen => "peer_listen",
             Self::Peers => "peers",
+            Self::Nameserver => "nameserver",
             Self::Expect => "expect",
+            Self::ColdStartHold => "cold_start_hold",
             Self::EnableFaultInjection => "enable_fault_injection",
             Self::Shards => "shards",
             Self::MaxWaitersPerConnection => "max_waiters_per_connection",
@@ -107,9 +115,15 @@ impl Key {
 
     pub(super) const fn kind(self) -> Kind {
         match self {
-            Self::Listen | Self::Data | Self::ExpectedNode | Self::PeerListen | Self::Peers | Self::Log | Self::LogFormat => {
-                Kind::Text
-            }
+            Self::Listen
+            | Self::Data
+            | Self::ExpectedNode
+            | Self::PeerListen
+            | Self::Peers
+            | Self::Nameserver
+            | Self::ColdStartHold
+            | Self::Log
+            | Self::LogFormat => Kind::Text,
             Self::Expect | Self::Shards | Self::MaxWaitersPerConnection | Self::MaxConnections | Self::MaxInFlight => {
                 Kind::Number
             }

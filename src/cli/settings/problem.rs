@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::key::{Key, Place};
+use crate::discovery::{InvalidPeerSource, PeerSource};
 
 /// One thing to correct.
 #[derive(Debug, thiserror::Error)]
@@ -75,15 +76,15 @@ pub(crate) enum Problem {
         /// Where memory was said.
         memory: Place,
     },
-    /// Something in the list that is no address.
-    #[error("{place} has {entry:?}; each must be a host and a port from 1, such as 10.0.0.1:7978, node-1:7978 or [::1]:7978")]
+    /// Something in the list that says no place.
+    #[error("{place} has {:?}; each must be {}", invalid.entry, InvalidPeerSource::RULE)]
     Peer {
         /// Where the list was said.
         place: Place,
         /// What it has.
-        entry: String,
+        invalid: InvalidPeerSource,
     },
-    /// An address that is in the list several times.
+    /// An entry that is in the list several times.
     #[error("{place} has {entry:?} {count} times; each node is named once")]
     PeerTwice {
         /// Where the list was said.
@@ -96,6 +97,14 @@ pub(crate) enum Problem {
     /// Peers that couldn't reach this node.
     #[error("{peers} is given, but not where they reach this node; give {} ADDRESS:PORT", Key::PeerListen.flag())]
     NoPeerListen {
+        /// Where the list was said.
+        peers: Place,
+    },
+    /// A name server, and nothing to ask it.
+    #[error("{nameserver} is given, but {peers} has no name to look up; write dns:NAME:PORT or srv:NAME, or leave it out")]
+    NoNames {
+        /// Where the name server was said.
+        nameserver: Place,
         /// Where the list was said.
         peers: Place,
     },
@@ -133,7 +142,19 @@ pub(crate) enum Problem {
         /// What would do.
         least: usize,
     },
-    /// Nobody knows how many nodes there are.
+    /// A name may come to any number of nodes.
+    #[error(
+        "nothing says how many nodes found the cluster, and {peers} has {name}, which does not tell; give {} COUNT: more than half of the nodes \
+         that may start together",
+        Key::Expect.flag()
+    )]
+    ExpectUnstated {
+        /// Where the list was said.
+        peers: Place,
+        /// The first name that it has.
+        name: PeerSource,
+    },
+    /// Nobody knows whether the node itself counts.
     #[error(
         "nothing says how many nodes found the cluster, and {peer_listen} ({address}) does not tell whether {peers} has this node; give {} COUNT: \
          the number of all nodes is safe",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use figment::value::Value;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -32,9 +33,13 @@ pub(super) const PEER_ADDRESS: Rule<SocketAddr> = Rule {
     read: |value| value.as_str()?.parse().ok().filter(|address: &SocketAddr| address.port() != 0),
 };
 
+/// One that can be asked.
+pub(super) const NAME_SERVER: Rule<SocketAddr> =
+    Rule { words: "an IP address and a port from 1, such as 127.0.0.1:8600 or [::1]:53", read: PEER_ADDRESS.read };
+
 /// The entries as they were said, in a list or separated by commas; each is judged by itself.
-pub(super) const ADDRESSES: Rule<Vec<String>> = Rule {
-    words: "at least one host with its port, such as [\"10.0.0.1:7978\", \"10.0.0.2:7978\"], or in one string, separated by commas",
+pub(super) const PEERS: Rule<Vec<String>> = Rule {
+    words: "at least one place to look for nodes, such as [\"10.0.0.1:7978\", \"10.0.0.2:7978\"], or in one string, separated by commas",
     read: |value| {
         let entries: Vec<String> = match value.as_str() {
             Some(text) => text.split(',').map(|entry| entry.trim().to_owned()).collect(),
@@ -55,6 +60,11 @@ pub(super) const SHARDS: Rule<NonZeroU16> =
 pub(super) const COUNT: Rule<NonZeroUsize> =
     Rule { words: "a whole number from 1", read: |value| NonZeroUsize::new(whole(value)?.try_into().ok()?) };
 
+pub(super) const SPAN: Rule<Duration> = Rule {
+    words: "a whole number and its unit (ms, s, m or h), such as \"60s\", in a file within quotes",
+    read: |value| span(value.as_str()?),
+};
+
 pub(super) const FILTER: Rule<Targets> = Rule {
     words: "off, error, warn, info, debug or trace, or a list such as \"info,openraft=debug\"",
     read: |value| filter(value.as_str()?),
@@ -72,6 +82,18 @@ pub(super) const FORMAT: Rule<LogFormat> = Rule {
 /// A number without a sign, whether its source kept it as a signed one or not.
 fn whole(value: &Value) -> Option<u128> {
     value.to_u128().or_else(|| value.to_i128()?.try_into().ok())
+}
+
+fn span(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    }
 }
 
 /// Stricter than the library's own reading, which takes a misspelt level for the name of a part and then logs nothing else.

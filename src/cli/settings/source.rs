@@ -12,7 +12,7 @@ use figment::{Metadata, Profile, Provider, Source};
 
 use super::key::{Key, Kind, Origin, PREFIX};
 use super::problem::Problem;
-use crate::cli::address::NODES_VARIABLE;
+use crate::cli::operate::NODES_VARIABLE;
 use crate::config::NodeConfig;
 
 /// The variable that names the file. Like [`NODES_VARIABLE`] it is no setting.
@@ -62,6 +62,8 @@ impl Layer {
             // This machine only: whoever reaches the port may use the node.
             (Key::Listen, Value::from("127.0.0.1:7878")),
             (Key::Memory, Value::from(false)),
+            // The windows of most platforms are a minute or less.
+            (Key::ColdStartHold, Value::from("60s")),
             (Key::EnableFaultInjection, Value::from(false)),
             (Key::Shards, Value::from(node.shards.get())),
             (Key::MaxWaitersPerConnection, Value::from(node.max_waiters_per_connection)),
