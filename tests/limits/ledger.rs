@@ -21,6 +21,7 @@ enum Draft {
     /// By the current ring, or by none.
     Join(Incarnation, NonZeroU16, bool),
     MarkDown(Incarnation),
+    Hold(u64),
     Propose {
         owner: Incarnation,
         number: Number,
@@ -113,6 +114,7 @@ fn drafts() -> impl Strategy<Value = Vec<(i64, Vec<Draft>)>> {
         }),
         12 => propose.prop_map(Ok),
         1 => incarnation().prop_map(|incarnation| Err(Draft::MarkDown(incarnation))),
+        1 => (0..60_u64).prop_map(|millis| Err(Draft::Hold(millis))),
         1 => Just(Err(Draft::Tick)),
     ];
     let stamps = prop_oneof![4 => 0..4_i64, 1 => 0..60_i64, 1 => -30..0_i64];
@@ -157,6 +159,7 @@ impl Writer {
                 Command::Join { incarnation, shards, seen }
             }
             Draft::MarkDown(incarnation) => Command::MarkDown { incarnation },
+            Draft::Hold(millis) => Command::Hold { at_most: ms(millis) },
             Draft::Propose { owner, number, proposals } => {
                 let number = match number {
                     Number::Next => {

@@ -10,7 +10,10 @@
 //! *Valid*: a return by the incarnation that made the charge, while no other has charged the connection since, of no more than what
 //! is left of the charge. Charges of one entry can share a name; the last one, for which no fewer limits count, is taken back first.
 //!
-//! *The law*: whenever something is charged, no limit in force counts more than it allows.
+//! *Held back*: from the entry of a hold on, for as long as a charge of that moment would count for the limit in force that counts it longest, and no
+//! longer than the hold. Of two holds the one that ends later holds, of equals the later one.
+//!
+//! *The law*: whenever something is charged, no limit in force counts more than it allows, and nothing is paused or held back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -72,6 +75,8 @@ pub(crate) struct Oracle {
     ring: Ring,
     members: BTreeMap<NodeId, Member>,
     connections: BTreeMap<ConnectionKey, Connection>,
+    /// Since when, and for how long at most.
+    hold: Option<(LedgerTime, Duration)>,
 }
 
 impl Oracle {
@@ -86,6 +91,12 @@ impl Oracle {
     pub(crate) fn judge(&mut self, index: LogIndex, command: &Command, answer: &Answer) {
         match command {
             Command::Tick => assert_eq!(*answer, Answer::Ticked),
+            Command::Hold { at_most } => {
+                let ends_at = |(since, at_most): (LedgerTime, Duration)| since + at_most;
+                let hold = (self.now, *at_most);
+                self.hold = self.hold.filter(|former| ends_at(*former) > ends_at(hold)).or(Some(hold));
+                assert_eq!(*answer, Answer::Held);
+            }
             Command::Join { incarnation, shards, seen } => {
                 let is_member = self.members.get(&incarnation.node).is_some_and(|member| member.incarnation == *incarnation);
                 if !is_member && *seen != self.epoch {
@@ -148,7 +159,7 @@ impl Oracle {
                 Action::Slots { returns, ask } => {
                     returns.iter().for_each(|given_back| connection.give_back(batch.owner, given_back));
                     if let Some(ask) = ask {
-                        connection.judge(batch.owner, ask, verdict, self.now);
+                        connection.judge(batch.owner, ask, verdict, self.now, self.hold);
                         continue;
                     }
                 }
@@ -169,12 +180,16 @@ impl Connection {
         }
     }
 
-    fn judge(&mut self, owner: Incarnation, ask: &Ask, verdict: &Verdict, now: LedgerTime) {
+    fn judge(&mut self, owner: Incarnation, ask: &Ask, verdict: &Verdict, now: LedgerTime, hold: Option<(LedgerTime, Duration)>) {
         if self.state(ask, now) {
+            if let Some((since, at_most)) = hold {
+                let longest = self.rules.keys().map(|limit| limit.delivery_bound() + limit.span()).max().unwrap_or_default();
+                self.paused_until = self.paused_until.max(since + longest.min(at_most));
+            }
             match *verdict {
                 Verdict::Charged { stamp, cost } => {
                     assert_eq!(stamp, now);
-                    assert!(self.paused_until <= now, "charged during a pause");
+                    assert!(self.paused_until <= now, "charged while paused or held back");
                     assert!(ask.least.fits_in(cost) && cost.fits_in(ask.most), "{cost:?} for {ask:?}");
                     let charge = Charge { stamp, delivery: ask.delivery };
                     self.charge(Charged { owner, charge, left: cost }, now);

@@ -40,6 +40,11 @@ pub enum Command {
     Propose(Batch),
     /// Time has passed.
     Tick,
+    /// Nobody knows what was granted before: from now on each connection is held back for as long as a charge of this moment would count there.
+    Hold {
+        /// The longest that any is held back. Windows that are longer are promised from one window of theirs later only.
+        at_most: Duration,
+    },
 }
 
 /// The number of a batch among those of its incarnation: 1, 2, 3, …
@@ -162,4 +167,6 @@ pub enum Answer {
     NotMember,
     /// Time has passed.
     Ticked,
+    /// What was granted before can break no window, but those longer than was asked for.
+    Held,
 }

@@ -5,6 +5,7 @@
 //! Must not: know who waits, or why. Nor read a clock: time comes with the entries.
 
 mod command;
+mod hold;
 mod leader_clock;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::command::{Action, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, Proposal, Return, Verdict};
 pub use self::leader_clock::LeaderClock;
+
+use self::hold::Hold;
 use crate::engine::fault::Fault;
 use crate::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
 use crate::engine::key::ConnectionKey;
@@ -54,6 +57,8 @@ pub struct Ledger {
     epoch: Epoch,
     members: BTreeMap<NodeId, Member>,
     accounts: BTreeMap<ConnectionKey, Account>,
+    /// `None` as soon as it is over.
+    hold: Option<Hold>,
     /// (when to look, account), derived from the accounts.
     #[serde(skip)]
     expiries: BTreeSet<(LedgerTime, ConnectionKey)>,
@@ -92,6 +97,7 @@ impl Ledger {
             Command::MarkDown { incarnation } => self.mark_down(index, *incarnation),
             Command::Propose(batch) => self.settle(batch),
             Command::Tick => Answer::Ticked,
+            Command::Hold { at_most } => self.hold_back(*at_most),
         }
     }
 
@@ -128,6 +134,15 @@ impl Ledger {
         }
     }
 
+    /// A later hold takes the place of an earlier one, unless that ends after it.
+    fn hold_back(&mut self, at_most: Duration) -> Answer {
+        let hold = Hold::new(self.now, at_most);
+        if self.hold.is_none_or(|former| former.ends_at() <= hold.ends_at()) {
+            self.hold = Some(hold);
+        }
+        Answer::Held
+    }
+
     fn build_ring(&self) -> Ring {
         let members = self.members.iter().map(|(&node, member)| (node, member.shards)).collect();
         Ring::new(self.epoch, members)
@@ -160,12 +175,12 @@ impl Ledger {
         if proposal.epoch != self.epoch && !Fault::EpochIgnored.is_planted() || !owns {
             return Verdict::Moved { epoch: self.epoch };
         }
-        let stamp = self.now;
+        let (stamp, hold) = (self.now, self.hold);
         let account = self.accounts.entry(proposal.key.clone()).or_default();
         let verdict = match &proposal.action {
             Action::Slots { returns, ask } => {
                 returns.iter().for_each(|given_back| account.give_back(owner, given_back));
-                ask.as_ref().map_or(Verdict::Done { stamp }, |ask| account.charge(owner, ask, stamp))
+                ask.as_ref().map_or(Verdict::Done { stamp }, |ask| account.charge(owner, ask, stamp, hold))
             }
             Action::Pause { pause } => {
                 account.limiter.pause(stamp + *pause);
@@ -182,8 +197,9 @@ impl Ledger {
         verdict
     }
 
-    /// Forgets connections whose windows are empty and whose limits have lapsed, in order of expiry.
+    /// Forgets connections whose windows are empty and whose limits have lapsed, in order of expiry, and a hold that is over.
     fn prune(&mut self) {
+        self.hold = self.hold.filter(|hold| hold.ends_at() > self.now);
         for _ in 0..MAX_PRUNED_PER_ENTRY {
             let Some((at, key)) = self.expiries.pop_first() else {
                 break;
@@ -248,10 +264,13 @@ impl Ledger {
 }
 
 impl Account {
-    /// Charges what the ask wants and every limit has room for.
-    fn charge(&mut self, owner: Incarnation, ask: &Ask, stamp: LedgerTime) -> Verdict {
+    /// Charges what the ask wants and every limit has room for, when nothing holds the connection back.
+    fn charge(&mut self, owner: Incarnation, ask: &Ask, stamp: LedgerTime, hold: Option<Hold>) -> Verdict {
         if let Err(at) = self.limiter.state(&ask.limits, stamp) {
             return Verdict::NotBefore { stamp, at };
+        }
+        if let Some(hold) = hold {
+            self.limiter.pause(hold.until(self.limiter.limits()));
         }
         match self.limiter.check(stamp, ask.least) {
             Room::Ready => {}

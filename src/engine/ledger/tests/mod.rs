@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the answer it expects")]
 
 mod forgetting;
+mod holding;
 mod returns;
 
 use std::num::NonZeroU64;
