@@ -7,8 +7,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::consensus::Consensus;
+use crate::drain::{Drain, DrainError};
 use crate::engine::grant::{NodeId, ShardId};
 use crate::engine::key::ConnectionKey;
+use crate::engine::membership::{Replicas, Role};
 use crate::owner::OwnersHandle;
 use crate::peers::{PeerReport, Peers};
 
@@ -30,8 +32,12 @@ pub struct Status {
     pub is_leader: bool,
     /// At a leader: how long ago a majority has answered. One that is cut off goes on taking itself for the leader, and this grows.
     pub since_quorum: Option<Duration>,
-    /// Whose disks make a majority.
+    /// What the node that answers is.
+    pub role: Role,
+    /// Whose disks make a majority, as far as this node knows.
     pub voters: BTreeSet<NodeId>,
+    /// Who has the log, too, and stands by.
+    pub spares: BTreeSet<NodeId>,
     /// Who owns connections by the ring.
     pub members: BTreeSet<NodeId>,
     /// The newest entry of its log.
@@ -59,19 +65,13 @@ pub struct Admin {
     consensus: Arc<Consensus>,
     peers: Option<Peers>,
     owners: OwnersHandle,
+    /// `None` for a node by itself.
+    drain: Option<Drain>,
 }
 
 impl Admin {
-    pub(crate) const fn new(consensus: Arc<Consensus>, peers: Option<Peers>, owners: OwnersHandle) -> Self {
-        Self { consensus, peers, owners }
-    }
-
-    pub(crate) const fn has_peers(&self) -> bool {
-        self.peers.is_some()
-    }
-
-    pub(crate) async fn waiters(&self) -> usize {
-        self.owners.report().await.waiters
+    pub(crate) const fn new(consensus: Arc<Consensus>, peers: Option<Peers>, owners: OwnersHandle, drain: Option<Drain>) -> Self {
+        Self { consensus, peers, owners, drain }
     }
 
     /// How things stand.
@@ -79,15 +79,20 @@ impl Admin {
         let (standing, ledger) = (self.consensus.standing(), self.consensus.ledger());
         let report = self.owners.report().await;
         let ring = Arc::clone(&ledger.ring().borrow());
+        let own = || Replicas { voters: standing.voters.clone(), spares: BTreeSet::new() };
+        let replicas = self.peers.as_ref().map_or_else(own, Peers::replicas);
+        let role = replicas.role(self.consensus.node());
         Status {
             node: self.consensus.node(),
             cluster: self.consensus.belonging().cluster().to_string(),
             term: standing.term,
             epoch: ring.epoch().0.0,
-            leader: standing.leader,
+            leader: standing.leader.filter(|_| role != Role::Observer).or_else(|| self.peers.as_ref()?.leader()),
             is_leader: standing.is_leader,
             since_quorum: standing.since_quorum_ack,
-            voters: standing.voters,
+            role,
+            voters: replicas.voters,
+            spares: replicas.spares,
             members: ring.members().keys().copied().collect(),
             last_log_index: standing.last_log_index.unwrap_or_default(),
             applied_index: standing.applied_index.unwrap_or_default(),
@@ -104,6 +109,23 @@ impl Admin {
     pub fn owner(&self, key: &ConnectionKey) -> Option<(NodeId, u16)> {
         let owner = self.consensus.ledger().ring().borrow().owner(key);
         owner.map(|ShardId { node, index }| (node, index))
+    }
+
+    /// Has the node hand over whatever it owns, with those who wait, its office if it leads, and its part in keeping the log; returns when that is done, at
+    /// once if it was before. The node still routes then, until its process ends.
+    ///
+    /// # Errors
+    /// [`DrainError`]: the node goes on as before.
+    pub async fn drain(&self, within: Duration) -> Result<(), DrainError> {
+        self.drain.as_ref().ok_or(DrainError::NoPeers)?.run(within).await
+    }
+
+    /// Returns when the node has been drained. Cancel-safe.
+    pub(crate) async fn drained(&self) {
+        match &self.drain {
+            Some(drain) => drain.drained().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Cuts this node off from these others, and from no others: it neither speaks nor listens to them. For tests of what happens then.

@@ -1,6 +1,5 @@
 //! A node: consensus, owners and a router in one process.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +10,22 @@ use tokio::task::JoinSet;
 
 use crate::admin::Admin;
 use crate::client::Throttler;
-use crate::clock::{self, Clock};
-use crate::config::NodeConfig;
-use crate::consensus::committer::CommitError;
-use crate::consensus::proposer::Proposer;
+use crate::clock::Clock;
+use crate::config::{ClusterConfig, NodeConfig};
+use crate::consensus::proposer::{Ownership, Proposer};
 use crate::consensus::submitter::Submitter;
 use crate::consensus::transport::{Alone, Transport};
 use crate::consensus::{self, Consensus, ConsensusError};
-use crate::engine::grant::{Incarnation, NodeId};
-use crate::engine::ledger::Command;
+use crate::drain::{Drain, DrainError};
+use crate::engine::grant::{Epoch, Incarnation, NodeId};
+use crate::engine::membership::Role;
+use crate::engine::ring::Ring;
 use crate::owner::{Owners, OwnersHandle};
 use crate::peers::{self, BindError, Local, Peers, Server, Services, Sessions};
 use crate::router::Router;
 
 /// How long a node that ends has for its hand-over.
-const HANDS_OVER_WITHIN: Duration = Duration::from_secs(2);
-
-/// How soon it looks again how far that is.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
+const HANDS_OVER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -39,9 +36,12 @@ pub enum StartError {
     /// Its peers can't reach it.
     #[error(transparent)]
     Listen(#[from] BindError),
-    /// It could not join the ring.
-    #[error("the node could not join: {0}")]
-    Join(#[from] CommitError),
+    /// It stopped before it served.
+    #[error("the node stopped before it served: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
     /// Its owners could not be spawned.
     #[error("the owners did not start: {reason}")]
     Owners {
@@ -57,15 +57,14 @@ pub struct Node {
     throttler: Throttler,
     admin: Admin,
     consensus: Arc<Consensus>,
-    proposer: Proposer,
-    submitter: Submitter,
     owners: Option<Owners>,
     stopped: watch::Sender<Option<Arc<str>>>,
     tasks: JoinSet<()>,
 }
 
 impl Node {
-    /// Starts a node and returns when it serves: in a cluster that is when a majority of it is there.
+    /// Starts a node and returns when it serves: as an owner when it has joined the ring, for which a majority must be there; as an observer when it knows
+    /// the ring.
     ///
     /// # Errors
     /// [`StartError`]: nothing runs then.
@@ -78,7 +77,7 @@ impl Node {
         let services = watch::Sender::new(Services::default());
         let peers = match &config.cluster {
             Some(cluster) => {
-                let peers = Peers::new(member, Arc::clone(opened.belonging()), clock, &cluster.peers);
+                let peers = Peers::new(member, Arc::clone(opened.belonging()), clock, cluster.listen.to_string());
                 let listener = peers::bind(cluster.listen).await?;
                 tasks.spawn(peers::serve(Server::new(peers.clone(), services.subscribe()), listener));
                 Some(peers)
@@ -112,20 +111,25 @@ impl Node {
         let (submitter, commits) = consensus.submitter();
         tasks.spawn(commits);
         services.send_modify(|services| services.consensus = Some((Arc::clone(consensus), submitter.clone())));
+        // A node by itself owns everything, at once.
+        let may_own = watch::Sender::new(peers.is_none());
+        let cold_start_hold = config.cluster.as_ref().map_or(Duration::ZERO, |cluster| cluster.cold_start_hold);
+        let ownership = Ownership { may_own: may_own.subscribe(), cold_start_hold };
         match (&peers, &config.cluster) {
             (Some(peers), Some(cluster)) => {
-                peers.look_for_others(&mut tasks);
-                peers::form(peers, consensus, cluster.expect).await?;
-                let (peers, consensus, submitter) = (peers.clone(), Arc::clone(consensus), submitter.clone());
-                tasks.spawn(async move { peers::mark_silent_members_down(&peers, &consensus, &submitter).await });
+                come_to_a_cluster(peers, cluster, consensus, &submitter, may_own, &mut tasks).await?;
             }
-            _ => consensus.found(BTreeSet::from([id])).await?,
+            _ => consensus.found_alone().await?,
         }
-        let epoch = consensus::join(&submitter, member, config.shards).await?;
-        consensus.applied(epoch).await?;
         let (ledger, max_in_flight) = (consensus.ledger().clone(), config.max_in_flight);
-        let (proposer, proposals) = Proposer::new(member, epoch, config.shards, submitter.clone(), ledger.clone());
-        let rings = ledger.ring();
+        let (proposer, proposals) = Proposer::new(member, config.shards, submitter.clone(), ledger.clone(), ownership);
+        let (rings, mut proposals) = (ledger.ring(), Box::pin(proposals));
+        // Owners that start on the ring that made this node one have nothing to take over.
+        let epoch = tokio::select! {
+            epoch = serves(id, peers.as_ref(), proposer.joined(), rings.clone()) => epoch?,
+            reason = consensus.ended() => return Err(StartError::Stopped { reason }),
+            end = &mut proposals => return Err(StartError::Stopped { reason: end.to_string() }),
+        };
         let owners = Owners::start(id, config, clock, proposer.clone(), ledger).await;
         let owners = owners.map_err(|error| StartError::Owners { reason: error.to_string() })?;
         let sessions = peers.clone().map_or(Sessions::none(), Sessions::of);
@@ -136,24 +140,14 @@ impl Node {
             tasks.spawn(sessions.clone().end_with_departures(rings.clone()));
         }
         let stopped = watch::Sender::new(None);
-        let router =
-            Router::new(owners.handle(), rings.clone(), sessions, proposer.clone(), stopped.subscribe(), clock, max_in_flight);
+        let router = Router::new(owners.handle(), rings.clone(), sessions, proposer, stopped.subscribe(), clock, max_in_flight);
         tasks.spawn(consensus.upkeep(submitter.clone()));
         tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), services, stopped.clone()));
         tracing::info!(node = %id, epoch = epoch.0.0, "serving");
-        let admin = Admin::new(Arc::clone(consensus), peers, owners.handle());
-        let throttler = Throttler::new(Arc::new(router));
-        Ok(Self {
-            id,
-            throttler,
-            admin,
-            consensus: Arc::clone(consensus),
-            proposer,
-            submitter,
-            owners: Some(owners),
-            stopped,
-            tasks,
-        })
+        let drain = peers.clone().map(|peers| Drain::new(peers, Arc::clone(consensus), submitter, owners.handle()));
+        let admin = Admin::new(Arc::clone(consensus), peers, owners.handle(), drain);
+        let (throttler, consensus) = (Throttler::new(Arc::new(router)), Arc::clone(consensus));
+        Ok(Self { id, throttler, admin, consensus, owners: Some(owners), stopped, tasks })
     }
 
     /// Who this node is.
@@ -183,12 +177,19 @@ impl Node {
         }
     }
 
-    /// Ends everybody who waits, with an error that says so, hands what it owns to the other nodes, closes the log, and returns when nothing
-    /// runs any more.
+    /// Returns when the node has been drained: see [`Admin::drain`]. Its process may end then. Cancel-safe.
+    pub async fn drained(&self) {
+        self.admin.drained().await;
+    }
+
+    /// Ends everybody who waits, with an error that says so, hands what it owns to the other nodes and its part in keeping the log to another replica, closes
+    /// the log, and returns when nothing runs any more. What can't be handed over within 10 s is left.
     pub async fn shutdown(mut self) {
         let serves = announce(&self.stopped, "it was shut down");
-        if serves && self.admin.has_peers() {
-            self.hand_over().await;
+        let drained = if serves { self.admin.drain(HANDS_OVER_WITHIN).await } else { Ok(()) };
+        // A node by itself has nobody to hand anything to.
+        if let Err(error) = drained.or_else(|error| if error == DrainError::NoPeers { Ok(()) } else { Err(error) }) {
+            tracing::warn!(node = %self.id, %error, "the others go on when they have missed this node");
         }
         if let Some(owners) = self.owners.take() {
             owners.stop().await;
@@ -196,38 +197,60 @@ impl Node {
         self.consensus.shutdown().await;
         self.tasks.shutdown().await;
     }
-
-    /// Leaves the ring and waits until everybody who waits here has been sent on.
-    async fn hand_over(&self) {
-        self.proposer.leave();
-        let ledger = self.consensus.ledger();
-        let left = async {
-            let mut marked = None;
-            // Read anew each time: it may have joined again, as another run, since it was asked to leave.
-            while let Some(incarnation) = ledger.members().into_iter().find(|member| member.node == self.id) {
-                if marked != Some(incarnation) {
-                    match self.submitter.submit(&Command::MarkDown { incarnation }).await {
-                        Ok(_) => marked = Some(incarnation),
-                        Err(CommitError::Stopped { .. }) => break,
-                        Err(CommitError::NotLeader { .. }) => {}
-                    }
-                }
-                clock::sleep(LOOK_AGAIN_AFTER).await;
-            }
-            while ledger.ring().borrow().has(self.id) || self.admin.waiters().await > 0 {
-                clock::sleep(LOOK_AGAIN_AFTER).await;
-            }
-        };
-        if clock::timeout(HANDS_OVER_WITHIN, left).await.is_err() {
-            tracing::warn!(node = %self.id, "the hand-over did not end in time; the others go on when they have missed this node");
-        }
-    }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
         // The owners stop with their handle; Raft ends, and frees the data directory, when the tasks, which end with their set, have let go of it.
         announce(&self.stopped, "its node was dropped");
+    }
+}
+
+/// Looks for others, comes to a cluster with them, and keeps its part in it from then on.
+async fn come_to_a_cluster(
+    peers: &Peers,
+    cluster: &ClusterConfig,
+    consensus: &Arc<Consensus>,
+    submitter: &Submitter,
+    may_own: watch::Sender<bool>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), StartError> {
+    let (own, discovery) = (peers.clone(), cluster.discovery());
+    tasks.spawn(async move { peers::look_for_others(&own, &discovery).await });
+    let (own, its) = (peers.clone(), Arc::clone(consensus));
+    tasks.spawn(async move { peers::stand(&own, &its, &may_own).await });
+    peers::form(peers, consensus, cluster.expect).await?;
+    let (own, its, way) = (peers.clone(), Arc::clone(consensus), submitter.clone());
+    tasks.spawn(async move { peers::mark_silent_members_down(&own, &its, &way).await });
+    let (own, its, way) = (peers.clone(), Arc::clone(consensus), submitter.clone());
+    tasks.spawn(async move { peers::reconcile(&own, &its, &way).await });
+    let (own, ledger) = (peers.clone(), consensus.ledger().clone());
+    tasks.spawn(async move { peers::follow(&own, &ledger).await });
+    Ok(())
+}
+
+/// Returns when this run of the node is an owner and has applied the ring by which it is, or when it follows those who are; and by which ring.
+async fn serves(
+    id: NodeId,
+    peers: Option<&Peers>,
+    mut joined: watch::Receiver<Option<Epoch>>,
+    mut rings: watch::Receiver<Arc<Ring>>,
+) -> Result<Epoch, StartError> {
+    let is_observer = || peers.is_some_and(|peers| peers.role_of(id) == Role::Observer);
+    loop {
+        {
+            let (joined, ring) = (*joined.borrow_and_update(), rings.borrow_and_update());
+            // A ring from before may have a former run of this node.
+            let owns = joined.is_some_and(|joined| ring.epoch() >= joined && ring.has(id));
+            if owns || (is_observer() && !ring.has(id) && !ring.members().is_empty()) {
+                return Ok(ring.epoch());
+            }
+        }
+        let changed = tokio::select! {
+            changed = joined.changed() => changed,
+            changed = rings.changed() => changed,
+        };
+        changed.map_err(|_| StartError::Stopped { reason: "its consensus has ended".to_owned() })?;
     }
 }
 
@@ -272,6 +295,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::clock;
     use crate::{AcquireError, Connection, RateLimit};
 
     async fn soon<F: Future>(future: F) -> F::Output {

@@ -5,6 +5,7 @@
 //! (D. Ongaro, "Consensus: Bridging Theory and Practice", 2014, section 6.2). openraft has none, but a leader that says nothing is as good as none.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -24,11 +25,15 @@ pub(super) struct CheckQuorum {
     election_timeout: Duration,
     /// Raft is made after the network that asks here.
     metrics: OnceLock<watch::Receiver<Metrics>>,
+    /// Whether this node hands its office over: then it writes nothing more, for its log must not become longer than that of the next leader.
+    hands_over: AtomicBool,
+    /// Whether it has come so far that it says nothing more.
+    is_silent: AtomicBool,
 }
 
 impl CheckQuorum {
     pub(super) const fn new(election_timeout: Duration) -> Self {
-        Self { election_timeout, metrics: OnceLock::new() }
+        Self { election_timeout, metrics: OnceLock::new(), hands_over: AtomicBool::new(false), is_silent: AtomicBool::new(false) }
     }
 
     /// Watches this one.
@@ -36,8 +41,32 @@ impl CheckQuorum {
         self.metrics.get_or_init(|| raft.metrics());
     }
 
+    /// Writes nothing more because another is to lead.
+    pub(super) fn stop_writing(&self) {
+        self.hands_over.store(true, Ordering::Release);
+    }
+
+    /// Falls silent because another is to lead.
+    pub(super) fn fall_silent(&self) {
+        self.is_silent.store(true, Ordering::Release);
+    }
+
+    /// Takes both back.
+    pub(super) fn go_on(&self) {
+        self.is_silent.store(false, Ordering::Release);
+        self.hands_over.store(false, Ordering::Release);
+    }
+
+    /// Whether this node, which leads, is to write nothing more.
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over.load(Ordering::Acquire)
+    }
+
     /// Whether this node, which leads, is to say nothing to its followers now.
     pub(super) fn is_silent(&self) -> bool {
+        if self.is_silent.load(Ordering::Acquire) {
+            return true;
+        }
         let since = self.metrics.get().and_then(|metrics| metrics.borrow().millis_since_quorum_ack);
         since.is_some_and(|since| falls_silent(Duration::from_millis(since), self.election_timeout))
     }

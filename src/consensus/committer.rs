@@ -7,11 +7,14 @@
 //! Promises: stamps grow in log order; an answer is that of a committed, applied entry.
 //! Must not: stamp before this leader has applied an entry of its own term, for only then it knows the newest stamp.
 
+use std::sync::Arc;
+
 use openraft::error::{ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use super::check_quorum::CheckQuorum;
 use super::state_machine::LedgerReader;
 use super::types::Raft;
 use crate::clock::Clock;
@@ -27,7 +30,7 @@ const QUEUE: usize = 256;
 
 /// Why a command was not answered.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
-pub enum CommitError {
+pub(crate) enum CommitError {
     /// Somebody else leads, or nobody does. The command may have been committed all the same.
     #[error("this node does not lead{}", leader.map(|leader| format!(": node {leader} does")).unwrap_or_default())]
     NotLeader {
@@ -61,9 +64,14 @@ impl std::fmt::Debug for Submission {
 
 impl Committer {
     /// A committer, and its work, which ends when all handles are gone.
-    pub(crate) fn new(raft: Raft, ledger: LedgerReader, clock: Clock) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn new(
+        raft: Raft,
+        ledger: LedgerReader,
+        check_quorum: Arc<CheckQuorum>,
+        clock: Clock,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (submissions, inbox) = mpsc::channel(QUEUE);
-        let writer = Writer { raft, ledger, clock, leader_clock: LeaderClock::default() };
+        let writer = Writer { raft, ledger, check_quorum, clock, leader_clock: LeaderClock::default() };
         (Self { submissions }, writer.run(inbox))
     }
 
@@ -82,6 +90,7 @@ impl Committer {
 struct Writer {
     raft: Raft,
     ledger: LedgerReader,
+    check_quorum: Arc<CheckQuorum>,
     clock: Clock,
     leader_clock: LeaderClock,
 }
@@ -132,6 +141,9 @@ impl Writer {
 
     /// Ledger time now, and the term in which it is this node's to say.
     fn stamp(&mut self) -> Result<(LedgerTime, u64), CommitError> {
+        if self.check_quorum.hands_over() {
+            return Err(CommitError::NotLeader { leader: None });
+        }
         let now = self.clock.now();
         let (term, leader, last_applied_term) = {
             let metrics = self.raft.metrics();
@@ -149,11 +161,9 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
-    use crate::consensus::check_quorum::CheckQuorum;
     use crate::consensus::network::Network;
     use crate::consensus::state_machine::StateMachine;
     use crate::consensus::storage::{LogStore, SnapshotStore};
@@ -165,9 +175,10 @@ mod tests {
         let ledger = machine.reader();
         let config = Arc::new(openraft::Config::default().validate().unwrap());
         let check_quorum = Arc::new(CheckQuorum::new(Duration::from_millis(200)));
-        let network = Network { transport: Arc::new(crate::consensus::transport::Alone), check_quorum };
+        let transport = Arc::new(crate::consensus::transport::Alone);
+        let network = Network { transport, check_quorum: Arc::clone(&check_quorum) };
         let raft = Raft::new(1, config, network, LogStore::in_memory(), machine).await.unwrap();
-        let mut writer = Writer { raft: raft.clone(), ledger, clock, leader_clock: LeaderClock::default() };
+        let mut writer = Writer { raft: raft.clone(), ledger, check_quorum, clock, leader_clock: LeaderClock::default() };
         assert_eq!(writer.stamp().map(|(stamp, _)| stamp), Err(CommitError::NotLeader { leader: None }));
         raft.initialize(std::collections::BTreeSet::from([1])).await.unwrap();
         let mut metrics = raft.metrics();

@@ -6,9 +6,13 @@
 mod belonging;
 mod check_quorum;
 pub(crate) mod committer;
+mod joining;
 mod network;
 mod pace;
 pub(crate) mod proposer;
+#[cfg(feature = "cli")]
+pub(crate) mod recovery;
+mod replicas;
 pub(crate) mod state_machine;
 pub(crate) mod storage;
 pub(crate) mod submitter;
@@ -22,24 +26,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use openraft::error::{InitializeError, RaftError};
 use thiserror::Error;
 use tokio::sync::watch;
 
-pub(crate) use self::belonging::{Belonging, BelongingError};
+pub(crate) use self::belonging::{Belonging, BelongingError, FoundingAnswer};
 use self::check_quorum::CheckQuorum;
 use self::committer::{CommitError, Committer};
+pub(crate) use self::joining::{hold, join};
 use self::network::Network;
 use self::pace::Pace;
 use self::state_machine::{LedgerReader, StateMachine};
-pub(crate) use self::storage::ClusterId;
 use self::storage::{DataDir, LogStore, SnapshotStore, StorageError};
 use self::submitter::Submitter;
 use self::transport::Transport;
 use self::types::Raft;
 use crate::clock::{self, Clock};
 use crate::config::Storage;
-use crate::engine::grant::{Epoch, Incarnation, NodeId, ShardCount};
-use crate::engine::ledger::{Answer, Command};
+use crate::engine::founding::Founding;
+use crate::engine::grant::{ClusterId, NodeId};
+use crate::engine::ledger::Command;
 use crate::wire::codec::CodecError;
 
 /// A snapshot is worth while when the log is larger than this, and larger than the snapshot would be: so what is written for
@@ -53,8 +59,6 @@ const TICK_EVERY: Duration = Duration::from_secs(1);
 const TICK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// How long a node that ends waits for its data directory: a snapshot may be on its way to a slow disk.
 const RELEASED_WITHIN: Duration = Duration::from_secs(60);
-/// How long a node waits before it tries again to join.
-const JOIN_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Why consensus could not start.
 #[derive(Debug, Error)]
@@ -79,6 +83,7 @@ pub(crate) struct Consensus {
     ledger: LedgerReader,
     log_bytes: Arc<AtomicU64>,
     pace: Pace,
+    check_quorum: Arc<CheckQuorum>,
     failure: watch::Receiver<Option<Arc<StorageError>>>,
     /// Closed when nothing here uses the data directory any more.
     in_use: watch::Receiver<()>,
@@ -104,32 +109,54 @@ impl Consensus {
         let config = pace.config().map_err(|error| raft_error(&error))?;
         let raft = Raft::new(node.get(), config, network, log, state_machine).await.map_err(|error| raft_error(&error))?;
         check_quorum.watch(&raft);
-        let consensus = Self { raft, node, belonging, transport, ledger, log_bytes, pace, failure, in_use, clock };
+        let consensus = Self { raft, node, belonging, transport, ledger, log_bytes, pace, check_quorum, failure, in_use, clock };
         if consensus.has_log().await? {
             consensus.bind(consensus.belonging.cluster()).await?;
         }
         Ok(consensus)
     }
 
-    /// Is of this cluster for good, or stops: another may have called it in.
-    async fn bind(&self, cluster: ClusterId) -> Result<(), ConsensusError> {
+    /// Is of this cluster for good.
+    ///
+    /// # Errors
+    /// [`ConsensusError`]: another may have called it in.
+    pub(crate) async fn bind(&self, cluster: ClusterId) -> Result<(), ConsensusError> {
         let belonging = Arc::clone(&self.belonging);
         let bound = tokio::task::spawn_blocking(move || belonging.bind(cluster)).await;
         bound.map_err(|error| raft_error(&error))?.map_err(|error| raft_error(&error))
     }
 
-    /// Founds the cluster of these voters, unless this node has a log.
+    /// Founds a cluster of this node alone, unless it has a log.
     ///
     /// # Errors
     /// [`ConsensusError`].
-    pub(crate) async fn found(&self, voters: BTreeSet<NodeId>) -> Result<(), ConsensusError> {
-        if self.has_log().await? {
+    pub(crate) async fn found_alone(&self) -> Result<(), ConsensusError> {
+        let (cluster, voters) = (self.belonging.cluster(), BTreeSet::from([self.node]));
+        self.bind(cluster).await?;
+        self.begin_log(&voters).await
+    }
+
+    /// Takes the founding that was chosen for good, and begins the log if this node is one of its voters. All of them do, with the same voters.
+    ///
+    /// # Errors
+    /// [`ConsensusError`].
+    pub(crate) async fn found(&self, founding: &Founding) -> Result<(), ConsensusError> {
+        let (belonging, chosen) = (Arc::clone(&self.belonging), founding.clone());
+        let taken = tokio::task::spawn_blocking(move || belonging.choose(&chosen)).await;
+        taken.map_err(|error| raft_error(&error))?.map_err(|error| raft_error(&error))?;
+        self.begin_log(&founding.voters).await
+    }
+
+    async fn begin_log(&self, voters: &BTreeSet<NodeId>) -> Result<(), ConsensusError> {
+        if !voters.contains(&self.node) || self.has_log().await? {
             return Ok(());
         }
-        let cluster = self.belonging.cluster();
-        let voters: BTreeSet<u64> = voters.into_iter().map(NodeId::get).collect();
-        self.raft.initialize(voters).await.map_err(|error| raft_error(&error))?;
-        self.bind(cluster).await
+        let ids: BTreeSet<u64> = voters.iter().map(|node| node.get()).collect();
+        match self.raft.initialize(ids).await {
+            // Another voter may have begun it meanwhile, and called this one.
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) | Ok(()) => Ok(()),
+            Err(error) => Err(raft_error(&error)),
+        }
     }
 
     /// Whether the log is of a cluster.
@@ -143,17 +170,6 @@ impl Consensus {
     /// Which cluster this node is of.
     pub(crate) const fn belonging(&self) -> &Arc<Belonging> {
         &self.belonging
-    }
-
-    /// Returns when this node has applied the ring of this epoch. Who owns by it must have seen every charge before it, and must know ledger time from it:
-    /// an owner that starts on an older stamp takes what is in the windows for so much younger, and waits for as long. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`CommitError::Stopped`] when consensus has ended.
-    pub(crate) async fn applied(&self, epoch: Epoch) -> Result<(), CommitError> {
-        let mut rings = self.ledger.ring();
-        let applied = rings.wait_for(|ring| ring.epoch() >= epoch).await;
-        applied.map(drop).map_err(|_| CommitError::Stopped { reason: "the ledger has ended".to_owned() })
     }
 
     /// Has Raft answer a peer's message.
@@ -197,7 +213,8 @@ impl Consensus {
 
     /// The way to have commands committed, and the work behind it.
     pub(crate) fn submitter(&self) -> (Submitter, impl Future<Output = ()> + Send + 'static) {
-        let (committer, commits) = Committer::new(self.raft.clone(), self.ledger.clone(), self.clock);
+        let (committer, commits) =
+            Committer::new(self.raft.clone(), self.ledger.clone(), Arc::clone(&self.check_quorum), self.clock);
         (Submitter::new(self.node, self.raft.clone(), committer, Arc::clone(&self.transport)), commits)
     }
 
@@ -245,23 +262,6 @@ impl Consensus {
         let released = async { while in_use.changed().await.is_ok() {} };
         if let Err(error) = clock::timeout(RELEASED_WITHIN, released).await {
             tracing::warn!(%error, "the data directory is still in use");
-        }
-    }
-}
-
-/// Makes this run of the node a member that owns keys.
-///
-/// # Errors
-/// [`CommitError::Stopped`] when consensus has stopped. Waits for a leader otherwise.
-pub(crate) async fn join(submitter: &Submitter, incarnation: Incarnation, shards: ShardCount) -> Result<Epoch, CommitError> {
-    let mut seen = Epoch::default();
-    loop {
-        match submitter.submit(&Command::Join { incarnation, shards, seen }).await {
-            Ok(Answer::Joined { epoch }) => return Ok(epoch),
-            Ok(Answer::Outdated { epoch }) => seen = epoch,
-            Err(error @ CommitError::Stopped { .. }) => return Err(error),
-            // No other answer is one to a join.
-            Ok(_) | Err(CommitError::NotLeader { .. }) => clock::sleep(JOIN_AGAIN_AFTER).await,
         }
     }
 }
@@ -332,7 +332,7 @@ fn open_blocking(storage: Storage, expected: Option<NodeId>, clock: Clock) -> Re
             let state_machine = StateMachine::load(SnapshotStore::on_disk(Arc::clone(&directory)), clock)?;
             let log = LogStore::open(&directory)?;
             log.require_snapshot(state_machine.snapshot_covers())?;
-            let (node, belonging) = (NodeId::new(directory.identity().node), Arc::new(Belonging::on_disk(&directory)));
+            let (node, belonging) = (NodeId::new(directory.identity().node), Arc::new(Belonging::on_disk(&directory)?));
             let pace = Pace::of(directory.replaces_within(clock)?);
             Ok(Opened { node, belonging, log, state_machine, pace, in_use: directory.in_use() })
         }

@@ -80,7 +80,7 @@ impl Peer {
     /// Calls as a leader.
     async fn lead<E: std::error::Error>(&self, message: RaftMessage, option: &RPCOption) -> Result<RaftAnswer, CallError<E>> {
         if self.check_quorum.is_silent() {
-            let silent = AnyError::error("this leader hears from no quorum, and is silent so that another may be elected");
+            let silent = AnyError::error("this leader is silent so that another may be elected");
             return Err(RPCError::Unreachable(Unreachable::new(&silent)));
         }
         self.call(message, option).await

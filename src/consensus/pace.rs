@@ -44,6 +44,11 @@ impl Pace {
         self.election_timeout
     }
 
+    /// The longest that a follower waits for a leader; for so long it holds on to one that it has heard, too.
+    pub(super) fn lease(self) -> Duration {
+        self.election_timeout * 6 / 5
+    }
+
     /// How long ago a quorum may have answered a leader that leads.
     pub(super) fn quorum_within(self) -> Duration {
         2 * self.election_timeout
@@ -59,7 +64,7 @@ impl Pace {
             cluster_name: "turnstile".to_owned(),
             election_timeout_min: millis(self.election_timeout),
             // Far enough apart that two who miss the same leader seldom stand at the same moment.
-            election_timeout_max: millis(self.election_timeout * 6 / 5),
+            election_timeout_max: millis(self.lease()),
             heartbeat_interval: millis(self.heartbeat),
             install_snapshot_timeout: millis(SNAPSHOT_PIECE),
             // `upkeep` counts bytes, which bound memory; entries differ in size a thousandfold.

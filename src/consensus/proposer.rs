@@ -1,21 +1,20 @@
 //! This node's side of a commit: gathers the proposals of all its owners while a batch is in flight.
 //!
 //! Promises: every proposal has one verdict, in the order of proposing; a batch whose answer was lost is sent again under its number, so it
-//! is charged once.
+//! is charged once. The node is a member whenever it may be.
 //! Must not: give up on a batch. Its answer may be on the way, and the slots in it belong to somebody.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::committer::CommitError;
-use super::join;
 use super::state_machine::LedgerReader;
 use super::submitter::Submitter;
+use super::{hold, join};
 use crate::clock;
 use crate::engine::grant::{Epoch, Incarnation, ShardCount};
 use crate::engine::ledger::{Answer, Batch, BatchNumber, Command, Proposal, Verdict};
@@ -48,8 +47,8 @@ pub(crate) struct Proposer {
 struct Shared {
     waiting: Mutex<Vec<Waiting>>,
     arrived: Notify,
-    /// Whether the node ends: then it does not join again.
-    is_leaving: AtomicBool,
+    /// By which ring this run of the node became a member last.
+    joined: watch::Sender<Option<Epoch>>,
 }
 
 impl std::fmt::Debug for Proposer {
@@ -59,23 +58,23 @@ impl std::fmt::Debug for Proposer {
 }
 
 impl Proposer {
-    /// A proposer for a member that has joined by this ring, and its work, which ends only with consensus or the task's abortion: it returns why.
+    /// A proposer, and its work: it makes this node a member whenever it is none and may be one, and ends only with consensus or the task's abortion; it
+    /// returns why.
     pub(crate) fn new(
         member: Incarnation,
-        joined: Epoch,
         shards: ShardCount,
         submitter: Submitter,
         ledger: LedgerReader,
+        ownership: Ownership,
     ) -> (Self, impl Future<Output = ProposerEnd> + Send + 'static) {
-        let shared =
-            Arc::new(Shared { waiting: Mutex::new(Vec::new()), arrived: Notify::new(), is_leaving: AtomicBool::new(false) });
-        let work = Work { shared: Arc::clone(&shared), member, joined, shards, submitter, ledger };
+        let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Notify::new(), joined: watch::Sender::new(None) });
+        let work = Work { shared: Arc::clone(&shared), member, shards, submitter, ledger, ownership };
         (Self { shared }, work.run())
     }
 
-    /// From now on the node does not join again once it is marked down.
-    pub(crate) fn leave(&self) {
-        self.shared.is_leaving.store(true, Ordering::Release);
+    /// By which ring this process became a member last; `None` before the first time.
+    pub(crate) fn joined(&self) -> watch::Receiver<Option<Epoch>> {
+        self.shared.joined.subscribe()
     }
 
     /// Proposes; the verdict goes to `inbox`. Never blocks.
@@ -101,26 +100,75 @@ pub(crate) enum ProposerEnd {
 
 struct Work {
     shared: Arc<Shared>,
+    /// As which run of this node it joins next, or has joined.
     member: Incarnation,
-    /// By which ring.
-    joined: Epoch,
     shards: ShardCount,
     submitter: Submitter,
     ledger: LedgerReader,
+    ownership: Ownership,
 }
 
 impl Work {
     async fn run(mut self) -> ProposerEnd {
+        loop {
+            let joined = tokio::select! {
+                joined = self.join_when_it_may() => joined,
+                () = self.send_away() => return ProposerEnd::Stopped { reason: "the ledger has ended".to_owned() },
+            };
+            let end = match joined {
+                Ok(epoch) => {
+                    self.shared.joined.send_replace(Some(epoch));
+                    self.propose_as_member(epoch).await
+                }
+                Err(error) => Some(ProposerEnd::Stopped { reason: error.to_string() }),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+            tracing::info!(node = %self.member.node, "the node is no member any more");
+            // What this run has proposed and heard nothing of leaves with its window.
+            self.member = self.member.next();
+        }
+    }
+
+    /// Joins, as soon as this node may.
+    async fn join_when_it_may(&self) -> Result<Epoch, CommitError> {
+        let mut may_own = self.ownership.may_own.clone();
+        if may_own.wait_for(|may_own| *may_own).await.is_err() {
+            // The node ends.
+            std::future::pending::<()>().await;
+        }
+        let nobody_ever_owned = self.ledger.ring().borrow().epoch() == Epoch::default();
+        if nobody_ever_owned && !self.ownership.cold_start_hold.is_zero() {
+            // Each of the first members does, before anybody can own anything.
+            hold(&self.submitter, self.ownership.cold_start_hold).await?;
+        }
+        join(&self.submitter, self.member, self.shards).await
+    }
+
+    /// Tells owners that another owns what they propose for. Returns when there is no ledger any more.
+    async fn send_away(&self) {
+        let mut rings = self.ledger.ring();
+        loop {
+            // By a ring that still has this node they would come back at once.
+            let Ok(epoch) = rings.wait_for(|ring| !ring.has(self.member.node)).await.map(|ring| ring.epoch()) else { return };
+            let batch = gather(&self.shared).await;
+            let moved = vec![Verdict::Moved { epoch }; batch.len()];
+            deliver(batch, moved);
+        }
+    }
+
+    /// Proposes what comes until this node is no member any more: then there is no end yet.
+    async fn propose_as_member(&self, joined: Epoch) -> Option<ProposerEnd> {
         let mut number = NonZeroU64::MIN;
         let mut rings = self.ledger.ring();
         loop {
             let batch = tokio::select! {
                 batch = gather(&self.shared) => batch,
                 // Marked down while nobody proposed anything.
-                () = self.is_no_member(&mut rings) => Vec::new(),
+                () = self.is_no_member(joined, &mut rings) => Vec::new(),
             };
             let proposals: Vec<_> = batch.iter().map(|waiting| waiting.proposal.clone()).collect();
-            let count = proposals.len();
             let command = Command::Propose(Batch { owner: self.member, number: BatchNumber(number), proposals });
             let verdicts = loop {
                 match self.submitter.submit(&command).await {
@@ -128,17 +176,14 @@ impl Work {
                         number = number.saturating_add(1);
                         break verdicts;
                     }
-                    Ok(Answer::NotMember) => match self.join_again().await {
-                        Ok(epoch) => {
-                            number = NonZeroU64::MIN;
-                            // What the former run had charged by a lost answer leaves with its window.
-                            break vec![Verdict::Moved { epoch }; count];
-                        }
-                        Err(reason) => return ProposerEnd::Stopped { reason },
-                    },
-                    Ok(_) => return ProposerEnd::Superseded,
+                    Ok(Answer::NotMember) => {
+                        self.shared.waiting.lock().splice(0..0, batch);
+                        self.shared.arrived.notify_one();
+                        return None;
+                    }
+                    Ok(_) => return Some(ProposerEnd::Superseded),
                     Err(CommitError::NotLeader { .. }) => clock::sleep(RETRY_AFTER).await,
-                    Err(CommitError::Stopped { reason }) => return ProposerEnd::Stopped { reason },
+                    Err(CommitError::Stopped { reason }) => return Some(ProposerEnd::Stopped { reason }),
                 }
             };
             deliver(batch, verdicts);
@@ -146,34 +191,21 @@ impl Work {
     }
 
     /// Returns once a ring is in force that this member has no part in. Cancel-safe.
-    async fn is_no_member(&self, rings: &mut watch::Receiver<Arc<Ring>>) {
-        loop {
-            if self.shared.is_leaving.load(Ordering::Acquire) {
-                return std::future::pending().await;
-            }
-            {
-                let ring = rings.borrow_and_update();
-                if ring.epoch() >= self.joined && !ring.has(self.member.node) {
-                    return;
-                }
-            }
-            if rings.changed().await.is_err() {
-                return std::future::pending().await;
-            }
+    async fn is_no_member(&self, joined: Epoch, rings: &mut watch::Receiver<Arc<Ring>>) {
+        let has_left = |ring: &Arc<Ring>| ring.epoch() >= joined && !ring.has(self.member.node);
+        if rings.wait_for(has_left).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
+}
 
-    /// Joins as a new run of this node: what the former one has proposed counts no more.
-    async fn join_again(&mut self) -> Result<Epoch, String> {
-        if self.shared.is_leaving.load(Ordering::Acquire) {
-            // What still comes is another's.
-            return Ok(self.ledger.ring().borrow().epoch());
-        }
-        self.member = self.member.next();
-        tracing::info!(node = %self.member.node, "the node had been marked down, and joins again");
-        self.joined = join(&self.submitter, self.member, self.shards).await.map_err(|error| error.to_string())?;
-        Ok(self.joined)
-    }
+/// When a node becomes an owner.
+#[derive(Debug)]
+pub(crate) struct Ownership {
+    /// Whether this node is to be a member.
+    pub may_own: watch::Receiver<bool>,
+    /// How long the first members of a new cluster hold each connection back, at most.
+    pub cold_start_hold: Duration,
 }
 
 /// Everything that waits, up to a batch. Cancel-safe: proposals are taken without waiting.

@@ -5,8 +5,8 @@
 use std::any::Any;
 use std::io::Cursor;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use openraft::storage::RaftStateMachine;
 use openraft::{
@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::storage::{SavedSnapshot, SnapshotStore};
 use super::types::TypeConfig;
 use crate::clock::Clock;
-use crate::engine::grant::{Incarnation, LogIndex};
+use crate::engine::grant::{Incarnation, LogIndex, NodeId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Answer, Ledger};
 use crate::engine::limiter::Limiter;
@@ -44,6 +44,8 @@ struct Applied {
 pub(crate) struct LedgerReader {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Receiver<Arc<Ring>>,
+    /// Gone when the state machine is, so that who waits for a ring learns it.
+    rings: Weak<watch::Sender<Arc<Ring>>>,
     bytes_per_connection: Arc<AtomicU64>,
 }
 
@@ -81,9 +83,17 @@ impl LedgerReader {
         self.bytes_per_connection.load(Ordering::Relaxed).saturating_mul(tracked)
     }
 
-    /// The ring, and its changes.
+    /// The newest ring that is known here, and its changes.
     pub(crate) fn ring(&self) -> watch::Receiver<Arc<Ring>> {
         self.ring.clone()
+    }
+
+    /// Learns of a ring from a node that has applied it. One in which `own` is a member is learned from the log only: who owns must have seen every
+    /// charge before it.
+    pub(crate) fn follow(&self, own: NodeId, ring: Ring) {
+        if let Some(rings) = self.rings.upgrade().filter(|_| !ring.has(own)) {
+            publish(&rings, &ring);
+        }
     }
 }
 
@@ -91,7 +101,7 @@ impl LedgerReader {
 #[derive(Debug)]
 pub(crate) struct StateMachine {
     applied: Arc<Mutex<Applied>>,
-    ring: watch::Sender<Arc<Ring>>,
+    ring: Arc<watch::Sender<Arc<Ring>>>,
     snapshots: Arc<SnapshotStore<EmptyNode>>,
     bytes_per_connection: Arc<AtomicU64>,
     clock: Clock,
@@ -113,7 +123,7 @@ impl StateMachine {
             }
             None => (Meta::default(), Ledger::new(), 0),
         };
-        let ring = watch::Sender::new(Arc::new(ledger.ring().clone()));
+        let ring = Arc::new(watch::Sender::new(Arc::new(ledger.ring().clone())));
         let applied = Applied { ledger, last: meta.last_log_id, membership: meta.last_membership, applied_at: clock.now() };
         let (applied, bytes_per_connection) = (Arc::new(Mutex::new(applied)), Arc::new(AtomicU64::new(density)));
         Ok(Self { applied, ring, snapshots: Arc::new(snapshots), bytes_per_connection, clock })
@@ -122,23 +132,24 @@ impl StateMachine {
     /// Read access to what has been applied.
     pub(crate) fn reader(&self) -> LedgerReader {
         let (applied, bytes_per_connection) = (Arc::clone(&self.applied), Arc::clone(&self.bytes_per_connection));
-        LedgerReader { applied, ring: self.ring.subscribe(), bytes_per_connection }
+        LedgerReader { applied, ring: self.ring.subscribe(), rings: Arc::downgrade(&self.ring), bytes_per_connection }
     }
 
     /// The last entry that the snapshot covers.
     pub(crate) fn snapshot_covers(&self) -> Option<LogId<u64>> {
         self.applied.lock().last
     }
+}
 
-    fn publish_ring(&self, ledger: &Ledger) {
-        self.ring.send_if_modified(|ring| {
-            let has_moved = ring.epoch() != ledger.ring().epoch();
-            if has_moved {
-                *ring = Arc::new(ledger.ring().clone());
-            }
-            has_moved
-        });
-    }
+/// Tells of a ring that is newer than all before it.
+fn publish(rings: &watch::Sender<Arc<Ring>>, newest: &Ring) {
+    rings.send_if_modified(|ring| {
+        let is_newer = ring.epoch() < newest.epoch();
+        if is_newer {
+            *ring = Arc::new(newest.clone());
+        }
+        is_newer
+    });
 }
 
 impl Applied {
@@ -185,7 +196,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let answers =
             panic::catch_unwind(AssertUnwindSafe(|| entries.into_iter().map(|entry| applied.apply(entry, now)).collect()));
         let answers = answers.map_err(|panic| StorageIOError::write_state_machine(&LedgerPanicked::of(&*panic)))?;
-        self.publish_ring(&applied.ledger);
+        publish(&self.ring, applied.ledger.ring());
         Ok(answers)
     }
 
@@ -208,7 +219,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data }).await?;
         self.bytes_per_connection.store(density, Ordering::Relaxed);
         let mut applied = self.applied.lock();
-        self.publish_ring(&ledger);
+        publish(&self.ring, ledger.ring());
         let (last, membership) = (meta.last_log_id, meta.last_membership.clone());
         *applied = Applied { ledger, last, membership, applied_at: self.clock.now() };
         Ok(())

@@ -3,24 +3,25 @@
 use std::num::NonZeroU64;
 
 use super::*;
-use crate::engine::grant::ShardCount;
+use crate::engine::grant::{Epoch, Incarnation, ShardCount};
 use crate::engine::key::ConnectionKey;
-use crate::engine::ledger::{Action, Ask, Batch, BatchNumber, Proposal, Verdict};
+use crate::engine::ledger::{Action, Answer, Ask, Batch, BatchNumber, Proposal, Verdict};
 use crate::engine::rate::{Cost, Limits, RateLimit};
 
-struct Running {
-    consensus: Consensus,
+/// A node that leads itself, as one of its runs has joined.
+pub(super) struct Running {
+    pub(super) consensus: Consensus,
     submitter: Submitter,
     commits: tokio::task::JoinHandle<()>,
     incarnation: Incarnation,
     epoch: Epoch,
 }
 
-async fn start(directory: &std::path::Path) -> Running {
+pub(super) async fn start(directory: &std::path::Path) -> Running {
     let clock = Clock::start();
     let opened = open(&Storage::Disk(directory.to_owned()), None, clock).await.unwrap();
     let consensus = Consensus::start(opened, Arc::new(transport::Alone), clock).await.unwrap();
-    consensus.found(BTreeSet::from([consensus.node()])).await.unwrap();
+    consensus.found_alone().await.unwrap();
     let (submitter, commits) = consensus.submitter();
     let commits = tokio::spawn(commits);
     let incarnation = Incarnation { node: consensus.node(), run: NonZeroU64::new(rand::random()).unwrap() };
@@ -46,7 +47,7 @@ impl Running {
         assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Charged { .. })));
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.consensus.shutdown().await;
         drop(self.submitter);
         self.commits.await.unwrap();
@@ -109,4 +110,22 @@ async fn ledger_time_goes_on_after_a_restart_where_it_was() {
         assert!(newest > began);
         running.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_hold_is_committed_and_answered() {
+    let parent = tempfile::tempdir().unwrap();
+    let running = start(&parent.path().join("data")).await;
+    hold(&running.submitter, Duration::from_secs(60)).await.unwrap();
+    let (now, _) = running.consensus.ledger().newest_stamp();
+    let name = ConnectionKey::new("test", "held back").unwrap();
+    let limits = Limits::new([RateLimit::new(1, Duration::from_secs(1)).unwrap()]).unwrap();
+    let ask = Ask { limits, delivery: Duration::ZERO, least: Cost::ONE, most: Cost::ONE };
+    let action = Action::Slots { returns: Vec::new(), ask: Some(ask) };
+    let proposals = vec![Proposal { epoch: running.epoch, key: name, action }];
+    let batch = Batch { owner: running.incarnation, number: BatchNumber(NonZeroU64::MIN), proposals };
+    let answer = running.submitter.submit(&Command::Propose(batch)).await.unwrap();
+    let Answer::Verdicts(verdicts) = answer else { unreachable!("it is a batch") };
+    assert!(matches!(verdicts[..], [Verdict::NotBefore { at, .. }] if at > now + Duration::from_secs(1)), "{verdicts:?}");
+    running.end().await;
 }

@@ -16,6 +16,10 @@ pub(crate) enum Call {
     Raft,
     /// A command for the leader's committer.
     Commit,
+    /// One of the messages by which a cluster is founded.
+    Found,
+    /// Stand for election now.
+    Stand,
 }
 
 /// Why a call was not answered. It may have been heard all the same.

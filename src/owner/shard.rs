@@ -22,7 +22,7 @@ use crate::engine::limiter::Limiter;
 use crate::engine::ring::Ring;
 use crate::engine::shard::{Effect, Start, View};
 use crate::engine::throttle::{Bounds, LedgerClock};
-use crate::engine::time::Timestamp;
+use crate::engine::time::{LedgerTime, Timestamp};
 
 /// What all shards of a node share.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ pub(super) struct Arguments {
 impl View for Shared {
     fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.ledger.ring().borrow())
+    }
+
+    fn newest_stamp(&self) -> (LedgerTime, Timestamp) {
+        self.ledger.newest_stamp()
     }
 
     fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {

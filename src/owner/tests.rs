@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{Message, Outcome, Owners, Reply};
 use crate::clock::{self, Clock};
 use crate::config::NodeConfig;
-use crate::consensus::proposer::{Proposer, ProposerEnd};
+use crate::consensus::proposer::{Ownership, Proposer, ProposerEnd};
 use crate::consensus::{self, Consensus};
 use crate::engine::grant::{Grant, Incarnation, RequestId};
 use crate::engine::key::ConnectionKey;
@@ -44,14 +44,16 @@ async fn start(mut config: NodeConfig) -> Parts {
     let clock = Clock::start();
     let opened = consensus::open(&config.storage, None, clock).await.unwrap();
     let consensus = Consensus::start(opened, Arc::new(consensus::transport::Alone), clock).await.unwrap();
-    consensus.found(std::collections::BTreeSet::from([consensus.node()])).await.unwrap();
+    consensus.found_alone().await.unwrap();
     let incarnation = Incarnation { node: consensus.node(), run: std::num::NonZeroU64::MIN };
     let (submitter, commits) = consensus.submitter();
     let mut tasks = JoinSet::new();
     tasks.spawn(commits);
-    let epoch = consensus::join(&submitter, incarnation, config.shards).await.unwrap();
+    consensus::join(&submitter, incarnation, config.shards).await.unwrap();
     let ledger = consensus.ledger().clone();
-    let (proposer, proposals) = Proposer::new(incarnation, epoch, config.shards, submitter, ledger.clone());
+    // It is a member already: the proposer finds that it is.
+    let ownership = Ownership { may_own: watch::channel(true).1, cold_start_hold: Duration::ZERO };
+    let (proposer, proposals) = Proposer::new(incarnation, config.shards, submitter, ledger.clone(), ownership);
     let (ring, max_in_flight) = (ledger.ring(), config.max_in_flight);
     let owners = Owners::start(consensus.node(), config, clock, proposer.clone(), ledger).await.unwrap();
     let stopped = watch::Sender::new(None);

@@ -6,23 +6,21 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::copies::Copied;
 use super::session::Session;
-use super::{Peers, Speaker};
+use super::{GREET_EVERY, Peers, Speaker};
 use crate::clock;
-use crate::engine::grant::{Incarnation, NodeId};
+use crate::engine::grant::{ClusterId, Incarnation};
+use crate::engine::membership::Role;
 use crate::engine::time::Timestamp;
 use crate::wire::peer;
+use crate::wire::standing::{self, Standing};
 use crate::wire::v1;
 use crate::wire::v1::peer_service_client::PeerServiceClient;
-
-/// How often an address is greeted.
-const GREET_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a greeting is waited for.
 const GREETED_WITHIN: Duration = Duration::from_millis(300);
@@ -49,9 +47,9 @@ const FRAMES_UNDER_WAY: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) by: Incarnation,
-    pub(super) is_bound: bool,
-    /// The nodes without a cluster that it sees.
-    pub(super) unbound: Vec<NodeId>,
+    /// The cluster that it is of, if it is of one for good.
+    pub(super) cluster: Option<ClusterId>,
+    pub(super) standing: Standing,
     pub(super) at: Timestamp,
 }
 
@@ -140,20 +138,26 @@ impl Link {
     }
 }
 
-/// Greets an address and keeps a session with who is there.
-pub(super) fn spawn(peers: &Peers, index: usize, tasks: &mut JoinSet<()>) {
-    let Some(link) = peers.shared.links.get(index).filter(|link| link.channel.is_some()) else { return };
+/// Greets an address and keeps a session with who is there, until it is dropped, or this node itself is found there.
+pub(super) async fn keep(peers: &Peers, link: &Arc<Link>) {
+    if link.channel.is_none() {
+        return;
+    }
     tracing::debug!(address = %link.address, "looking for a peer");
-    let (greeting, routing) = (peers.clone(), peers.clone());
-    tasks.spawn(async move { greet(&greeting, index).await });
-    tasks.spawn(async move { route(&routing, index).await });
+    tokio::select! {
+        () = greet(peers, link) => {}
+        () = route(peers, link) => {}
+    }
+    link.end_session();
 }
 
-async fn greet(peers: &Peers, index: usize) {
-    let Some(link) = peers.shared.links.get(index) else { return };
+async fn greet(peers: &Peers, link: &Link) {
     loop {
-        let unbound = peers.unbound().into_iter().map(NodeId::get).collect();
-        let request = v1::GreetRequest { sender: Some(peers.sender_to(0)), unbound };
+        let request = v1::GreetRequest {
+            sender: Some(peers.sender_to(0)),
+            standing: Some(standing::from_standing(&peers.standing())),
+            listens_at: peers.shared.listens_at.clone(),
+        };
         let greeted = clock::timeout(GREETED_WITHIN, link.client().greet(request)).await;
         let mut is_copy = false;
         let trouble = match greeted {
@@ -177,7 +181,11 @@ async fn greet(peers: &Peers, index: usize) {
                 tracing::warn!(address = %link.address, %trouble, "a peer does not answer as one");
             }
         }
-        clock::sleep(GREET_EVERY).await;
+        let greeted_at = peers.shared.clock.now();
+        // Either may become a replica meanwhile, and be missed soon.
+        while peers.shared.clock.now().saturating_since(greeted_at) < peers.greets_every(link) {
+            clock::sleep(GREET_EVERY).await;
+        }
     }
 }
 
@@ -192,11 +200,14 @@ enum Trouble {
 
 /// Notes who has answered a greeting.
 fn note(peers: &Peers, link: &Link, response: v1::GreetResponse) -> Result<Incarnation, Trouble> {
-    let v1::GreetResponse { sender, unbound } = response;
-    let Speaker { by, is_bound, .. } = peers.identify(sender.as_ref())?;
-    let unbound = unbound.into_iter().map(NodeId::new).collect();
-    let heard = Heard { by, is_bound, unbound, at: peers.shared.clock.now() };
+    let v1::GreetResponse { sender, standing, addresses } = response;
+    let speaker = peers.identify(sender.as_ref())?;
+    let standing = standing::standing(standing);
+    peers.learn_from(&speaker, &standing);
+    let Speaker { by, cluster, is_bound } = speaker;
+    let heard = Heard { by, cluster: is_bound.then_some(cluster), standing, at: peers.shared.clock.now() };
     let former = peers.note(link, heard)?;
+    peers.hint(addresses);
     if former.is_none_or(|former| former.by.node != by.node) {
         tracing::info!(address = %link.address, node = %by.node, "a node is there");
     }
@@ -204,17 +215,14 @@ fn note(peers: &Peers, link: &Link, response: v1::GreetResponse) -> Result<Incar
 }
 
 /// Keeps one session with whoever is at this address.
-async fn route(peers: &Peers, index: usize) {
-    let Some(link) = peers.shared.links.get(index) else { return };
+async fn route(peers: &Peers, link: &Arc<Link>) {
     loop {
         let heard = link.heard();
-        if heard.as_ref().is_some_and(|heard| heard.by.node == peers.node()) {
-            return;
-        }
-        let both_bound = peers.shared.belonging.is_bound() && heard.as_ref().is_some_and(|heard| heard.is_bound);
-        // One node may be in the list twice, by two names.
-        let is_new = |heard: &Heard| peers.session_with(heard.by.node).is_none();
-        if let Some(heard) = heard.filter(|heard| both_bound && !peers.is_refused(heard.by.node) && is_new(heard)) {
+        let both_bound = peers.shared.belonging.is_bound() && heard.as_ref().is_some_and(|heard| heard.cluster.is_some());
+        // One node may be known by two names. Only replicas own anything.
+        let is_wanted =
+            |node| peers.session_with(node).is_none() && peers.role_of(node) != Role::Observer && !peers.is_refused(node);
+        if let Some(heard) = heard.filter(|heard| both_bound && heard.by.node != peers.node() && is_wanted(heard.by.node)) {
             let session = Arc::new(Session::new(heard.by.node, peers.shared.clock));
             if let Err(status) = hold(peers, link, &session).await {
                 tracing::debug!(node = %heard.by.node, %status, "a session was lost");

@@ -1,59 +1,77 @@
 //! The other nodes of the cluster: who they are, how they are, and the way to them.
 //!
 //! ```text
+//! lookout ► where others may be: discovery, and what others know
 //! link ──► Greet, all the time: who is at this address, and is it alive?
 //!      ──► Call: Raft's messages, commands for the leader                    (consensus::transport)
 //!      ──► Route: acquires for connections that the other node owns          session ◄──► serving
+//!      ──► Follow: the ring, for a node without the log                      follow
 //! server ◄── the same from the others
-//! formation: from nodes without a cluster to one      watch: from silence to a mark-down
+//! formation: from nodes without a cluster to one      standing: what each says of itself
+//! watch: from silence to a mark-down                  reconcile: from missing replicas to new ones
 //! ```
 //!
 //! Promises: every message names its sender, and is refused unless it is of this cluster, for this node, and in this protocol.
 //! Must not: decide who owns what, or who is served.
 
 mod copies;
+mod follow;
 mod formation;
 mod link;
 mod listener;
 mod local;
+mod lookout;
 mod parked;
+mod reconcile;
 mod router_clock;
 mod server;
 mod serving;
 mod session;
 mod speaker;
+mod standing;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch as latest;
-use tokio::task::JoinSet;
 
 use self::copies::Copied;
+pub(crate) use self::follow::follow;
 pub(crate) use self::formation::form;
 use self::link::{Heard, Link};
 pub use self::listener::BindError;
 pub(crate) use self::listener::{bind, serve};
 pub(crate) use self::local::Local;
+use self::lookout::Hints;
+pub(crate) use self::lookout::look_for_others;
+pub(crate) use self::reconcile::{leave_the_replicas, reconcile};
 pub(crate) use self::server::{Server, Services};
 pub(crate) use self::session::Session;
 use self::speaker::Speaker;
+pub(crate) use self::standing::stand;
 pub(crate) use self::watch::mark_silent_members_down;
 use crate::clock::{self, Clock};
 use crate::consensus::Belonging;
 use crate::consensus::transport::{Call, Called, Transport, Unreachable};
 use crate::engine::grant::{Incarnation, NodeId};
+use crate::engine::membership::{Role, THERE_WITHIN};
 use crate::engine::ring::Ring;
+use crate::wire::standing::Standing;
 use crate::wire::v1;
 
 /// The version of the protocol between nodes.
 const PROTOCOL: u32 = 1;
 
-/// How long ago a node may have answered and still counts as there.
-const THERE_WITHIN: Duration = Duration::from_secs(1);
+/// How often an address is greeted: by a node without a cluster, and between replicas, who must miss each other soon.
+const GREET_EVERY: Duration = Duration::from_millis(100);
+/// Between a replica and an observer, and where nobody has answered yet.
+const GREET_SELDOM: Duration = Duration::from_millis(500);
+/// Between observers, who need nothing of each other.
+const GREET_OBSERVERS_EVERY: Duration = Duration::from_secs(5);
 
 /// What all parts know.
 #[derive(Debug)]
@@ -61,7 +79,13 @@ struct Shared {
     own: Incarnation,
     belonging: Arc<Belonging>,
     clock: Clock,
-    links: Vec<Link>,
+    /// Where others reach this node: see `GreetRequest.listens_at`.
+    listens_at: String,
+    links: Mutex<Links>,
+    hints: Hints,
+    standing: Mutex<Standing>,
+    /// Whether this node owns nothing any more because it ends.
+    hands_over: AtomicBool,
     /// Held while one that has answered is compared with the others.
     hearing: Mutex<()>,
     /// Whom an operator has cut off, to see what happens.
@@ -69,6 +93,9 @@ struct Shared {
     /// Told of every change of a session.
     sessions_changed: latest::Sender<()>,
 }
+
+/// One for each address.
+type Links = Arc<Vec<Arc<Link>>>;
 
 /// The other nodes, as this one knows them.
 #[derive(Debug, Clone)]
@@ -97,23 +124,39 @@ pub struct PeerReport {
 }
 
 impl Peers {
-    /// The nodes at these addresses; this one may be among them.
-    pub(crate) fn new(own: Incarnation, belonging: Arc<Belonging>, clock: Clock, addresses: &[String]) -> Self {
-        let links = addresses.iter().map(|address| Link::new(address)).collect();
-        let (refused, sessions_changed) = (Mutex::default(), latest::Sender::new(()));
-        Self { shared: Arc::new(Shared { own, belonging, clock, links, hearing: Mutex::default(), refused, sessions_changed }) }
-    }
-
-    /// Greets all addresses, and keeps sessions with who answers, until the tasks are aborted.
-    pub(crate) fn look_for_others(&self, tasks: &mut JoinSet<()>) {
-        for index in 0..self.shared.links.len() {
-            link::spawn(self, index, tasks);
+    /// The other nodes of this one, which they reach at `listens_at`; none is known yet.
+    pub(crate) fn new(own: Incarnation, belonging: Arc<Belonging>, clock: Clock, listens_at: String) -> Self {
+        let (links, hints, standing, hands_over, hearing, refused) = Default::default();
+        let sessions_changed = latest::Sender::new(());
+        Self {
+            shared: Arc::new(Shared {
+                own,
+                belonging,
+                clock,
+                listens_at,
+                links,
+                hints,
+                standing,
+                hands_over,
+                hearing,
+                refused,
+                sessions_changed,
+            }),
         }
     }
 
     /// This node.
     pub(crate) fn node(&self) -> NodeId {
         self.shared.own.node
+    }
+
+    /// This node's clock.
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.clock
+    }
+
+    fn links(&self) -> Links {
+        Arc::clone(&self.shared.links.lock())
     }
 
     /// What every message to `to` begins with.
@@ -140,55 +183,67 @@ impl Peers {
     /// From now on neither speaks to these nodes nor listens to them, to no others.
     pub(crate) fn refuse(&self, nodes: impl IntoIterator<Item = NodeId>) {
         *self.shared.refused.lock() = nodes.into_iter().collect();
-        for link in &self.shared.links {
+        for link in self.links().iter() {
             if link.heard().is_some_and(|heard| self.is_refused(heard.by.node)) {
                 link.end_session();
             }
         }
     }
 
-    /// Those without a cluster that are there, this node among them.
-    fn unbound(&self) -> BTreeSet<NodeId> {
-        let mut unbound: BTreeSet<NodeId> = self.there().filter(|heard| !heard.is_bound).map(|heard| heard.by.node).collect();
-        if !self.shared.belonging.is_bound() {
-            unbound.insert(self.node());
-        }
-        unbound
+    /// What was heard of all others, lately or not.
+    fn heard(&self) -> impl Iterator<Item = Heard> {
+        let (links, own) = (self.links(), self.node());
+        let heard: Vec<Heard> = links.iter().filter_map(|link| link.heard()).filter(|heard| heard.by.node != own).collect();
+        heard.into_iter()
     }
 
-    /// What was heard lately, of others.
-    fn there(&self) -> impl Iterator<Item = Heard> + '_ {
+    /// What was heard lately.
+    fn there(&self) -> impl Iterator<Item = Heard> {
         let now = self.shared.clock.now();
-        let heard = self.shared.links.iter().filter_map(Link::heard);
-        heard.filter(move |heard| heard.by.node != self.node() && now.saturating_since(heard.at) < THERE_WITHIN)
+        self.heard().filter(move |heard| now.saturating_since(heard.at) < THERE_WITHIN)
     }
 
     /// How long a node has not been heard of; `None` for one that never was.
     fn silent_for(&self, node: NodeId) -> Option<Duration> {
         let now = self.shared.clock.now();
-        let heard = self.shared.links.iter().filter_map(Link::heard).filter(|heard| heard.by.node == node);
-        heard.map(|heard| now.saturating_since(heard.at)).min()
+        self.heard().filter(|heard| heard.by.node == node).map(|heard| now.saturating_since(heard.at)).min()
+    }
+
+    /// How often the one at `link` is greeted.
+    fn greets_every(&self, link: &Link) -> Duration {
+        let knows_its_cluster = self.shared.belonging.is_bound() && self.standing().known.is_some();
+        let Some(heard) = link.heard().filter(|_| knows_its_cluster) else { return GREET_EVERY };
+        let is_observer = |node| self.role_of(node) == Role::Observer;
+        match (is_observer(self.node()), is_observer(heard.by.node)) {
+            (false, false) => GREET_EVERY,
+            // One that is not of the cluster yet may be looking for it.
+            (true, true) if heard.cluster.is_some() => GREET_OBSERVERS_EVERY,
+            _ => GREET_SELDOM,
+        }
     }
 
     /// Notes who has answered at `link`, and returns who has before.
     fn note(&self, link: &Link, heard: Heard) -> Result<Option<Heard>, Copied> {
         let _alone = self.shared.hearing.lock();
-        copies::note(&self.shared.links, link, heard)
+        copies::note(&self.links(), link, heard)
     }
 
-    fn link_to(&self, node: NodeId) -> Option<&Link> {
-        self.shared.links.iter().find(|link| link.heard().is_some_and(|heard| heard.by.node == node))
+    /// Where a node was heard last.
+    fn link_to(&self, node: NodeId) -> Option<Arc<Link>> {
+        let links = self.links();
+        let heard = links.iter().filter_map(|link| Some((link.heard().filter(|heard| heard.by.node == node)?.at, link)));
+        heard.max_by_key(|(at, _)| *at).map(|(_, link)| Arc::clone(link))
     }
 
     fn session_with(&self, node: NodeId) -> Option<Arc<Session>> {
-        self.shared.links.iter().find_map(|link| link.session().filter(|session| session.node() == node))
+        self.links().iter().find_map(|link| link.session().filter(|session| session.node() == node))
     }
 
     /// All addresses but this node's own.
     pub(crate) fn report(&self) -> Vec<PeerReport> {
-        let now = self.shared.clock.now();
-        let others = self.shared.links.iter().filter(|link| link.heard().is_none_or(|heard| heard.by.node != self.node()));
-        let report = |link: &Link| PeerReport {
+        let (now, links) = (self.shared.clock.now(), self.links());
+        let others = links.iter().filter(|link| link.heard().is_none_or(|heard| heard.by.node != self.node()));
+        let report = |link: &Arc<Link>| PeerReport {
             address: link.address().to_owned(),
             node: link.heard().map(|heard| heard.by.node),
             silent_for: link.heard().map(|heard| now.saturating_since(heard.at)),
@@ -209,6 +264,8 @@ impl Transport for Peers {
             let kind = match call {
                 Call::Raft => v1::CallKind::Raft,
                 Call::Commit => v1::CallKind::Commit,
+                Call::Found => v1::CallKind::Found,
+                Call::Stand => v1::CallKind::Stand,
             };
             let request = v1::CallRequest { sender: Some(self.sender(to)), kind: kind.into(), body };
             match clock::timeout(within, link.client().call(request)).await {
@@ -238,7 +295,7 @@ impl Sessions {
         let mut former = Arc::clone(&rings.borrow_and_update());
         while rings.changed().await.is_ok() {
             let ring = Arc::clone(&rings.borrow_and_update());
-            for link in &peers.shared.links {
+            for link in peers.links().iter() {
                 let has_left = |node| former.has(node) && !ring.has(node);
                 if link.session().is_some_and(|session| has_left(session.node())) {
                     link.end_session();

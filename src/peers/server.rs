@@ -9,6 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::follow::SAY_EVERY;
+use super::formation;
 use super::local::Local;
 use super::router_clock::RouterClock;
 use super::serving::Serving;
@@ -17,8 +19,9 @@ use crate::clock;
 use crate::consensus::submitter::Submitter;
 use crate::consensus::{BelongingError, Consensus};
 use crate::engine::grant::NodeId;
-use crate::wire::v1;
+use crate::port::CalledFrom;
 use crate::wire::v1::peer_service_server::PeerService;
+use crate::wire::{standing, v1};
 
 /// How many frames may be on their way to a router that is slow to read.
 const FRAMES_UNDER_WAY: usize = 16;
@@ -85,11 +88,41 @@ impl Server {
 #[tonic::async_trait]
 impl PeerService for Server {
     async fn greet(&self, request: Request<v1::GreetRequest>) -> Result<Response<v1::GreetResponse>, Status> {
+        let from = request.extensions().get::<CalledFrom>().map(|from| from.0);
         let request = request.into_inner();
         // A greeting from this node itself finds out its own address.
         let speaker = self.peers.check(request.sender.as_ref())?;
-        let unbound = self.peers.unbound().into_iter().map(NodeId::get).collect();
-        Ok(Response::new(v1::GreetResponse { sender: Some(self.peers.sender(speaker.by.node)), unbound }))
+        self.peers.learn_from(&speaker, &standing::standing(request.standing));
+        self.peers.hint_of(&request.listens_at, from);
+        let standing = Some(standing::from_standing(&self.peers.standing()));
+        let (sender, addresses) = (Some(self.peers.sender(speaker.by.node)), self.peers.known_addresses());
+        Ok(Response::new(v1::GreetResponse { sender, standing, addresses }))
+    }
+
+    type FollowStream = ReceiverStream<Result<v1::RingFrame, Status>>;
+
+    async fn follow(&self, request: Request<v1::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        let follower = self.peers.check_member(request.into_inner().sender.as_ref())?.by.node;
+        let (consensus, _) = self.consensus()?;
+        let (peers, mut rings) = (self.peers.clone(), consensus.ledger().ring());
+        let (frames, outbound) = mpsc::channel(FRAMES_UNDER_WAY);
+        tokio::spawn(async move {
+            rings.mark_changed();
+            // One that is cut off tells nobody that its ring is the newest.
+            while peers.standing().serves {
+                let changed = clock::timeout(SAY_EVERY, rings.changed()).await;
+                let ring = match changed {
+                    Ok(Ok(())) => Some(standing::from_ring(&rings.borrow_and_update())),
+                    Ok(Err(_)) => return,
+                    Err(_) => None,
+                };
+                let frame = v1::RingFrame { sender: Some(peers.sender(follower)), ring };
+                if frames.send(Ok(frame)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outbound)))
     }
 
     async fn call(&self, request: Request<v1::CallRequest>) -> Result<Response<v1::CallResponse>, Status> {
@@ -104,6 +137,15 @@ impl PeerService for Server {
             v1::CallKind::Commit => {
                 self.peers.check_member(request.sender.as_ref())?;
                 submitter.answer(&request.body).await
+            }
+            v1::CallKind::Found => {
+                self.peers.check(request.sender.as_ref())?;
+                Ok(formation::answer(&consensus, &request.body).await?)
+            }
+            v1::CallKind::Stand => {
+                self.peers.check_member(request.sender.as_ref())?;
+                consensus.stand().await;
+                Ok(Vec::new())
             }
             v1::CallKind::Unspecified => return Err(Status::invalid_argument("kind: is not set: it is required")),
         };

@@ -5,8 +5,7 @@ use std::num::NonZeroU64;
 use tonic::Status;
 
 use super::{PROTOCOL, Peers, copies};
-use crate::consensus::ClusterId;
-use crate::engine::grant::{Incarnation, NodeId};
+use crate::engine::grant::{ClusterId, Incarnation, NodeId};
 use crate::wire::v1;
 
 /// Who speaks, as far as it was checked.
@@ -25,8 +24,9 @@ impl Peers {
     /// A status that names what is wrong with it.
     pub(super) fn check(&self, sender: Option<&v1::Sender>) -> Result<Speaker, Status> {
         let speaker = self.identify(sender)?;
-        let is_copy = self.shared.links.iter().any(|link| link.copy() == Some(speaker.by));
-        if is_copy || copies::has_rival(&self.shared.links, speaker.by, self.shared.clock.now()) {
+        let links = self.links();
+        let is_copy = links.iter().any(|link| link.copy() == Some(speaker.by));
+        if is_copy || copies::has_rival(&links, speaker.by, self.shared.clock.now()) {
             let node = speaker.by.node;
             return Err(Status::failed_precondition(format!("another process uses the id of node {node}: this one is refused")));
         }

@@ -4,11 +4,14 @@
 //! disturbs nobody.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
@@ -17,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::service::Routes;
 
-use super::{Bounds, stopping};
+use super::{Bounds, CalledFrom, stopping};
 use crate::clock::{self, TimedOut};
 
 /// What an HTTP/2 client says first.
@@ -45,6 +48,7 @@ enum HandshakeError {
 /// Serves one connection until it ends, or the port is closed and its calls have ended. Gives its place back.
 pub(super) async fn serve(
     stream: TcpStream,
+    from: SocketAddr,
     place: OwnedSemaphorePermit,
     services: Routes,
     mut draining: watch::Receiver<bool>,
@@ -76,7 +80,12 @@ pub(super) async fn serve(
         .initial_stream_window_size(bounds.stream_window_bytes)
         .initial_connection_window_size(bounds.connection_window_bytes);
     // Its calls are tasks of the executor; each ends as soon as the connection is gone, with the wait that it holds.
-    let mut serving = pin!(http2.serve_connection(io, TowerToHyperService::new(services)));
+    let services = TowerToHyperService::new(services);
+    let services = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(CalledFrom(from));
+        services.call(request)
+    });
+    let mut serving = pin!(http2.serve_connection(io, services));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = stopping(&mut draining) => {

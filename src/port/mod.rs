@@ -7,6 +7,7 @@ mod connection;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ pub(crate) struct Bounds {
     pub connection_window_bytes: u32,
 }
 
+/// Where a call came from: an extension of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CalledFrom(pub SocketAddr);
+
 /// Services on a listener. Dropping it cuts all connections.
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -62,10 +67,10 @@ impl Port {
             tokio::select! {
                 // Cancel-safe: what is lost is a place in a queue of one.
                 accepted = accept(&self.listener, &self.places) => match accepted {
-                    Ok((stream, place)) => {
+                    Ok((stream, from, place)) => {
                         self.failures = 0;
                         let (services, draining) = (self.services.clone(), self.draining.clone());
-                        self.connections.spawn(connection::serve(stream, place, services, draining, self.bounds));
+                        self.connections.spawn(connection::serve(stream, from, place, services, draining, self.bounds));
                     }
                     Err(error) => {
                         // For ever, if need be: a client that takes all descriptors must not end the server.
@@ -109,10 +114,10 @@ impl Closed {
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, from, place))
 }
 
 fn log_panic(ended: Result<(), JoinError>) {

@@ -2,14 +2,20 @@
 //!
 //! Promises: what comes from outside is parsed here, once; what doesn't parse is named by its field, with its value and the rule.
 
-use super::fields::{BadField, to_span};
+use std::time::Duration;
+
+use super::fields::{BadField, span, to_span};
 use super::v1;
 use crate::admin::Status;
 use crate::engine::grant::NodeId;
+use crate::engine::membership::Role;
 use crate::peers::PeerReport;
 
 /// The most nodes that are refused at once: far more than a cluster has.
 const MAX_REFUSED: usize = 1_000;
+
+/// The longest that a drain may take.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 
 /// How things stand, as it travels.
 pub(crate) fn to_status(status: Status) -> v1::GetStatusResponse {
@@ -30,6 +36,16 @@ pub(crate) fn to_status(status: Status) -> v1::GetStatusResponse {
         connections: count(status.connections),
         waiters: count(status.waiters),
         peers: status.peers.into_iter().map(to_peer).collect(),
+        role: to_role(status.role).into(),
+        spares: ids(status.spares),
+    }
+}
+
+const fn to_role(role: Role) -> v1::Role {
+    match role {
+        Role::Voter => v1::Role::Voter,
+        Role::Spare => v1::Role::Spare,
+        Role::Observer => v1::Role::Observer,
     }
 }
 
@@ -44,6 +60,19 @@ fn to_peer(peer: PeerReport) -> v1::Peer {
 
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Parses how long a drain may take.
+///
+/// # Errors
+/// When that is missing, negative, or longer than [`LONGEST_DRAIN`].
+pub(crate) fn drains_within(request: v1::DrainRequest) -> Result<Duration, BadField> {
+    let within = request.within.ok_or_else(|| BadField::new("within", "is not set: it is required"))?;
+    let within = span("within", within)?;
+    if within > LONGEST_DRAIN {
+        return Err(BadField::new("within", format!("is {within:?}: it may be at most {LONGEST_DRAIN:?}")));
+    }
+    Ok(within)
 }
 
 /// Parses the ids of nodes.

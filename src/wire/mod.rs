@@ -5,6 +5,7 @@ pub(crate) mod admin;
 pub(crate) mod codec;
 pub(crate) mod fields;
 pub(crate) mod peer;
+pub(crate) mod standing;
 #[cfg(feature = "cli")]
 pub(crate) mod throttle;
 pub mod v1;

@@ -2,13 +2,12 @@
 //!
 //! ```text
 //!   lock                      held while a `DataDir` lives
-//!   identity, vote, purged, snapshot, probe      small files, replaced as a whole
+//!   identity, founding, vote, purged, snapshot, probe      small files, replaced as a whole
 //!   log-<first index>.wal     segments of the log
 //! ```
 //!
 //! Promises: a directory of unknown origin is never written to; an id never comes back with an empty log.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -21,6 +20,7 @@ use tokio::sync::watch;
 use super::error::StorageError;
 use super::small_file::{self, SmallFile};
 use crate::clock::Clock;
+use crate::engine::grant::ClusterId;
 use crate::wire::codec;
 
 const LOCK: &str = "lock";
@@ -30,16 +30,6 @@ const LOST_AND_FOUND: &str = "lost+found";
 
 /// How often the disk is timed.
 const PROBES: usize = 3;
-
-/// The id of one cluster, 128 random bits; two clusters never talk to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct ClusterId(pub u128);
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// Whose data a directory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +63,11 @@ impl Drop for DataDir {
 }
 
 impl DataDir {
+    /// Whether this is the data directory of a node, of whatever use it may be.
+    pub(crate) fn is_a_nodes(path: &Path) -> bool {
+        path.join(SmallFile::Identity.name()).exists()
+    }
+
     /// Opens a data directory, and creates it (readable by its owner only) when it is missing.
     ///
     /// With `expected_node`, the directory must already belong to that node: one that is new or
@@ -128,6 +123,16 @@ impl DataDir {
         write_identity(&self.path, identity)
     }
 
+    /// What the node has given its word for before it had a cluster.
+    pub(crate) fn read_founding(&self) -> Result<Option<Vec<u8>>, StorageError> {
+        self.read(SmallFile::Founding)
+    }
+
+    /// Replaces that, durably.
+    pub(crate) fn write_founding(&self, body: &[u8]) -> Result<(), StorageError> {
+        self.write(SmallFile::Founding, &[body])
+    }
+
     /// How long the disk takes to replace a small file: the shortest of some times, for what else the machine does is none of the disk's.
     ///
     /// # Errors
@@ -172,7 +177,7 @@ fn write_identity(directory: &Path, identity: Identity) -> Result<(), StorageErr
 
 /// Refuses a directory without an identity that holds anything a first start does not leave.
 fn refuse_foreign(directory: &Path) -> Result<(), StorageError> {
-    if directory.join(SmallFile::Identity.name()).exists() {
+    if DataDir::is_a_nodes(directory) {
         return Ok(());
     }
     let half_made = SmallFile::Identity.temporary_name();

@@ -177,7 +177,7 @@ impl StorageError {
     }
 
     /// Adapts a codec's error, for `map_err`.
-    pub(super) fn codec(path: &Path) -> impl FnOnce(CodecError) -> Self {
+    pub(in crate::consensus) fn codec(path: &Path) -> impl FnOnce(CodecError) -> Self {
         let path = path.to_owned();
         move |source| Self::Codec { path, source }
     }

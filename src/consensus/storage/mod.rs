@@ -26,7 +26,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use data_dir::{ClusterId, DataDir, Identity};
+pub(crate) use data_dir::{DataDir, Identity};
 #[cfg(test)]
 pub(crate) use error::LogDamage;
 pub(crate) use error::StorageError;

@@ -1,4 +1,4 @@
-//! Small files that are replaced as a whole: identity, vote, purge point, snapshot, and one that finds out how long that takes.
+//! Small files that are replaced as a whole: identity, vote, purge point, snapshot, the word given before there was a cluster, and one that finds out how long replacing takes.
 //!
 //! ```text
 //!   magic (8) │ version u32 │ crc32 u32 │ length u64 │ body          all little-endian
@@ -26,10 +26,11 @@ pub(super) enum SmallFile {
     Purged,
     Snapshot,
     Probe,
+    Founding,
 }
 
 impl SmallFile {
-    pub(super) const ALL: [Self; 5] = [Self::Identity, Self::Vote, Self::Purged, Self::Snapshot, Self::Probe];
+    pub(super) const ALL: [Self; 6] = [Self::Identity, Self::Vote, Self::Purged, Self::Snapshot, Self::Probe, Self::Founding];
 
     /// The file's name in the data directory.
     pub(super) const fn name(self) -> &'static str {
@@ -39,6 +40,7 @@ impl SmallFile {
             Self::Purged => "purged",
             Self::Snapshot => "snapshot",
             Self::Probe => "probe",
+            Self::Founding => "founding",
         }
     }
 
@@ -55,6 +57,7 @@ impl SmallFile {
             Self::Purged => *b"TsPurge\n",
             Self::Snapshot => *b"TsSnaps\n",
             Self::Probe => *b"TsProbe\n",
+            Self::Founding => *b"TsFound\n",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::limiter::Limiter;
 use crate::engine::rate::RateLimit;
 use crate::engine::ring::Ring;
 use crate::engine::throttle::Refusal;
-use crate::engine::time::Timestamp;
+use crate::engine::time::{LedgerTime, Timestamp};
 
 /// Who waits for an answer.
 pub trait Caller {
@@ -25,6 +25,9 @@ pub trait Caller {
 pub trait View {
     /// The newest ring.
     fn ring(&self) -> Arc<Ring>;
+
+    /// The newest stamp, and when it was applied here.
+    fn newest_stamp(&self) -> (LedgerTime, Timestamp);
 
     /// A copy of a connection's limiter; `Err` with the number of tracked connections when it is not among them.
     ///

@@ -31,6 +31,10 @@ impl<T: Caller> Shard<T> {
         }
         self.former_ring = std::mem::replace(&mut self.ring, newest);
         self.newest_epoch = self.newest_epoch.max(self.ring.epoch());
+        // Nothing is taken for younger than it was when this ring was applied.
+        let (stamp, applied_at) = view.newest_stamp();
+        self.ledger_clock.learn(stamp, applied_at);
+        let now = self.ledger_clock.now(now.local);
         self.move_settles_at = Some(now.local + CALM_AFTER_MOVE);
         let mut keys = Vec::with_capacity(self.connections.len());
         #[expect(clippy::iter_over_hash_type, reason = "what is found is sorted before anything is done")]

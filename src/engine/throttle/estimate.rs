@@ -38,11 +38,17 @@ impl LedgerClock {
         }
     }
 
+    /// Learns of a stamp that was at least this old at `at`.
+    pub fn learn(&mut self, stamp: LedgerTime, at: Timestamp) {
+        if self.ledger_time_at(at) < stamp {
+            *self = Self { stamp, at };
+        }
+    }
+
     /// Learns from a verdict that carries `stamp`.
     pub fn observe(&mut self, stamp: LedgerTime, proposed_at: Timestamp, answered_at: Timestamp) {
-        if self.ledger_time_at(answered_at) < stamp {
-            *self = Self { stamp, at: answered_at };
-        } else if self.ledger_time_at(proposed_at) > stamp {
+        self.learn(stamp, answered_at);
+        if self.ledger_time_at(proposed_at) > stamp {
             *self = Self { stamp, at: proposed_at };
         }
     }

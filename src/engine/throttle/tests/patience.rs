@@ -92,6 +92,19 @@ fn a_try_that_the_ledger_has_no_room_for_is_refused_when_the_verdict_comes() {
 }
 
 #[test]
+fn who_comes_while_the_ledger_holds_everything_back_is_told_when_that_ends() {
+    let mut owner = Owner::new();
+    owner.expect(&[
+        (0, acquire(tries(1)), &[asks(1)]),
+        (1, In::NotBefore(60_000), &[Refuse(1, not_now(59_999))]),
+        (2, acquire(tries(2)), &[Refuse(2, not_now(59_998))]),
+        (3, acquire(at_most_until(3, 59_999)), &[Refuse(3, not_now(59_997))]),
+        (4, acquire(at_most_until(4, 60_001)), &[]),
+        (60_000, In::Wake, &[asks(1)]),
+    ]);
+}
+
+#[test]
 fn a_try_never_waits_for_more_than_the_proposal_in_flight() {
     let mut owner = Owner::new();
     owner.expect(&[

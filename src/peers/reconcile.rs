@@ -1,0 +1,89 @@
+//! The leader's part in who keeps the log: replicas that are missing, gone or leaving are made good, one change at a time.
+//!
+//! What is to be done is `engine::membership::plan`'s to say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Peers;
+use crate::clock;
+use crate::consensus::Consensus;
+use crate::consensus::submitter::Submitter;
+use crate::engine::grant::NodeId;
+use crate::engine::ledger::Command;
+use crate::engine::membership::{KnownReplicas, Role, Seen, plan};
+
+/// How often the leader looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Makes good what is missing, while this node leads. Runs until it is dropped.
+pub(crate) async fn reconcile(peers: &Peers, consensus: &Consensus, submitter: &Submitter) {
+    loop {
+        clock::sleep(LOOK_EVERY).await;
+        let Some((known, _)) = consensus.known_replicas().filter(|_| consensus.leads() && !consensus.hands_over()) else {
+            continue;
+        };
+        let change = consensus.unfinished_change().or_else(|| plan(peers.node(), &known.replicas, &seen(peers, consensus)));
+        if let Some(change) = change {
+            tracing::info!(?change, "changing who keeps the log");
+            if let Err(error) = consensus.change(&change).await {
+                tracing::warn!(?change, %error, "who keeps the log could not be changed; looking again");
+            }
+            continue;
+        }
+        mark_others_down(consensus, submitter, &known).await;
+    }
+}
+
+/// What this node knows of the nodes of its cluster.
+fn seen(peers: &Peers, consensus: &Consensus) -> BTreeMap<NodeId, Seen> {
+    let (cluster, now) = (peers.shared.belonging.cluster(), peers.shared.clock.now());
+    let own = Seen { silent_for: Duration::ZERO, is_leaving: peers.standing().is_leaving, is_caught_up: true };
+    let mut seen = BTreeMap::from([(peers.node(), own)]);
+    // A node that has moved was heard at two addresses: the later one counts.
+    let mut all: Vec<_> = peers.heard().filter(|heard| heard.cluster == Some(cluster)).collect();
+    all.sort_by_key(|heard| heard.at);
+    for heard in all {
+        let (node, silent_for) = (heard.by.node, now.saturating_since(heard.at));
+        let is_caught_up = consensus.is_caught_up(node);
+        seen.insert(node, Seen { silent_for, is_leaving: heard.standing.is_leaving, is_caught_up });
+    }
+    seen
+}
+
+/// A member that has no log any more owns nothing.
+async fn mark_others_down(consensus: &Consensus, submitter: &Submitter, known: &KnownReplicas) {
+    for incarnation in consensus.ledger().members() {
+        if known.replicas.role(incarnation.node) == Role::Observer {
+            tracing::info!(node = %incarnation.node, "a member has no log any more: it owns nothing");
+            if let Err(error) = submitter.submit(&Command::MarkDown { incarnation }).await {
+                tracing::debug!(%error, "a member without a log could not be marked down");
+            }
+        }
+    }
+}
+
+/// Leaves the replicas, with another leader if this node leads; returns when that is done.
+pub(crate) async fn leave_the_replicas(peers: &Peers, consensus: &Consensus) {
+    let own = peers.node();
+    while let Some(next) = next_leader(peers, consensus) {
+        consensus.hand_leadership_to(next).await;
+        clock::sleep(LOOK_EVERY).await;
+    }
+    peers.leave();
+    while peers.role_of(own) != Role::Observer {
+        clock::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Who is to lead when this leader leaves.
+fn next_leader(peers: &Peers, consensus: &Consensus) -> Option<NodeId> {
+    if !consensus.standing().is_leader {
+        return None;
+    }
+    let mut fit = peers.there().filter(|heard| {
+        let node = heard.by.node;
+        !heard.standing.is_leaving && peers.role_of(node) == Role::Voter && consensus.is_caught_up(node)
+    });
+    fit.next().map(|heard| heard.by.node)
+}
