@@ -51,6 +51,14 @@ partition: ## Cut nodes off from the others, both ways (NODES="1 2")
 heal: ## End the partition
 	@deploy/cluster.sh heal
 
+.PHONY: add
+add: ## Start one more node, which joins the cluster
+	@deploy/cluster.sh add
+
+.PHONY: drain
+drain: ## Have a node leave the cluster in order (NODE=3)
+	@deploy/cluster.sh drain "$(NODE)"
+
 .PHONY: stop
 stop: ## End the cluster
 	@deploy/cluster.sh stop

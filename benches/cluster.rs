@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use turnstile::{ClusterConfig, Connection, ConnectionKey, Node, NodeConfig, RateLimit, Throttler};
+use turnstile::{ClusterConfig, Connection, ConnectionKey, Node, NodeConfig, PeerSource, RateLimit, Throttler};
 
 mod machine;
 
@@ -155,8 +155,10 @@ async fn work(child: &str) {
     };
     config.cluster = Some(ClusterConfig {
         listen: addresses[index],
-        peers: addresses.iter().map(ToString::to_string).collect(),
+        peers: addresses.iter().map(|address| PeerSource::Address(address.to_string())).collect(),
+        nameserver: None,
         expect: NonZeroUsize::new(addresses.len()).unwrap(),
+        cold_start_hold: Duration::ZERO,
     });
     let node = Node::start(config).await.unwrap();
     println!("serving {}", node.id());

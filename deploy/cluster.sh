@@ -94,7 +94,7 @@ launch() { # NODE
     mkdir -p "$directory"
     # In a session of its own: Ctrl-C at make is not meant for it.
     setsid "$binary" node "--data=$directory/data" "--listen=$(address "$1")" "--peer-listen=$(peer_address "$1")" \
-        "--peers=$(peer_addresses)" --enable-fault-injection </dev/null >>"$directory/out" 2>>"$directory/log" &
+        "--peers=$(peer_addresses)" --cold-start-hold=0s --enable-fault-injection </dev/null >>"$directory/out" 2>>"$directory/log" &
     echo "$!" >"$directory/pid"
 }
 
@@ -120,7 +120,7 @@ is_formed() {
     ! awk '$3 == "down"' <<<"$status" | grep -q .
 }
 
-is_member() { "$binary" status --node "$(address "$1")" 2>/dev/null | awk '$3 == "leader" || $3 == "voter"' | grep -q .; }
+is_member() { "$binary" status --node "$(address "$1")" 2>/dev/null | awk '$3 ~ /^(leader|voter|spare|observer)$/' | grep -q .; }
 
 start() { # COUNT
     local count=$1 number
@@ -155,6 +155,30 @@ restart() { # NODE
     else
         fail "node $1 is not in after $forms_within s: it needs a majority; its log is $run/$1/log"
     fi
+}
+
+add() {
+    local number
+    number=$(($(numbers | tail -n 1) + 1))
+    [ "$number" -le 99 ] || fail "there are 99 nodes: no more"
+    echo "$number $(ports 1 "$first_port") $(ports 1 "$first_peer_port")" >>"$run/nodes"
+    launch "$number"
+    if within "$forms_within" is_member "$number"; then
+        echo "node $number serves at $(address "$number"), peers reach it at $(peer_address "$number"), log $run/$number/log"
+    else
+        fail "node $number is not in after $forms_within s; its log is $run/$number/log"
+    fi
+}
+
+# What a node has is handed over, and it is forgotten here.
+drain() { # NODE
+    local address
+    address=$(address "$1")
+    runs "$1" || fail "node $1 does not run: make restart NODE=$1 starts it"
+    "$binary" drain --node "$address"
+    is_gone() { ! runs "$1"; }
+    within "$stops_within" is_gone "$1" || fail "node $1 does not end; its log is $run/$1/log"
+    sed -i "/^$1 /d" "$run/nodes"
 }
 
 kill_node() { # NODE
@@ -261,11 +285,13 @@ case "$command" in
 start) start "${1:-3}" ;;
 status) need_cluster && ask_all ;;
 kill) need_node "${1:-}" && kill_node "$1" ;;
+add) need_cluster && add ;;
+drain) need_node "${1:-}" && drain "$1" ;;
 restart) need_node "${1:-}" && restart "$1" ;;
 pause) need_node "${1:-}" && pause "$1" ;;
 resume) need_node "${1:-}" && resume "$1" ;;
 partition) need_cluster && partition "$@" ;;
 heal) need_cluster && heal ;;
 stop) need_cluster && stop ;;
-*) fail "\"$command\" is none of start, status, kill, restart, pause, resume, partition, heal, stop" ;;
+*) fail "\"$command\" is none of start, status, add, drain, kill, restart, pause, resume, partition, heal, stop" ;;
 esac

@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::admin::Admin;
+use crate::drain::DrainError;
 use crate::wire::v1::admin_service_server::AdminService;
 use crate::wire::{admin as wire, fields, v1};
 
@@ -41,6 +42,15 @@ impl AdminService for AdminApi {
         let key = fields::key("key", request.into_inner().key).map_err(|bad| status::bad_input(&bad))?;
         let (node, shard) = self.admin.owner(&key).ok_or_else(status::no_owner)?;
         Ok(Response::new(v1::GetOwnerResponse { node: node.to_string(), shard: shard.into() }))
+    }
+
+    async fn drain(&self, request: Request<v1::DrainRequest>) -> Result<Response<v1::DrainResponse>, Status> {
+        let within = wire::drains_within(request.into_inner()).map_err(|bad| status::bad_input(&bad))?;
+        match self.admin.drain(within).await {
+            Ok(()) => Ok(Response::new(v1::DrainResponse {})),
+            Err(error @ DrainError::NoPeers) => Err(status::no_peers(&error)),
+            Err(error @ (DrainError::Late { .. } | DrainError::NobodyElse)) => Err(status::not_drained(&error)),
+        }
     }
 
     async fn refuse_peers(&self, request: Request<v1::RefusePeersRequest>) -> Result<Response<v1::RefusePeersResponse>, Status> {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::admin::NoPeers;
 use crate::client::AcquireError;
 use crate::engine::invalid::InvalidInput;
 use crate::wire::fields::BadField;
@@ -71,6 +70,11 @@ pub(super) fn draining() -> Status {
     later("SERVER_STOPPING", "the server is stopping".to_owned())
 }
 
+/// A node could not be drained, and stays.
+pub(super) fn not_drained(error: &dyn std::error::Error) -> Status {
+    later("NOT_DRAINED", error.to_string())
+}
+
 /// No grant of this id is known, or none that is open.
 pub(super) fn unknown_request(what: &str) -> Status {
     plain(Code::NotFound, "UNKNOWN_REQUEST", what.to_owned())
@@ -93,7 +97,7 @@ pub(super) fn no_fault_injection() -> Status {
 }
 
 /// The node stands alone.
-pub(super) fn no_peers(error: &NoPeers) -> Status {
+pub(super) fn no_peers(error: &dyn std::error::Error) -> Status {
     let message = error.to_string();
     let details = reason("NO_PEERS").add_precondition_failure_violation("PEERS", "nodes", &message).clone();
     Status::with_error_details(Code::FailedPrecondition, message, details)

@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings.
 
-mod address;
 mod check;
 mod config_command;
 mod connections;
@@ -11,6 +10,7 @@ mod node;
 mod operate;
 mod order;
 mod platform;
+mod recover;
 mod remote;
 mod settings;
 mod shutdown;
@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use config_command::ConfigError;
 use operate::OperateError;
+use recover::RecoverError;
 
 /// The exit code of wrong flags, as clap has it, and of wrong settings.
 const WRONG_USE: u8 = 2;
@@ -47,8 +48,12 @@ enum Command {
     Status(operate::StatusArgs),
     /// Show which node owns a connection
     Owner(operate::OwnerArgs),
+    /// Make a new cluster of one node when a majority of its cluster is gone for good; the node must have ended
+    Recover(recover::RecoverArgs),
     /// Fault injection, for tests: cut nodes off from others (they run with --enable-fault-injection)
     RefusePeers(operate::RefusePeersArgs),
+    /// Have a node leave its cluster: what it owns and who waits there go to others, in order, and its process ends
+    Drain(operate::DrainArgs),
     /// Judge what clients have written down; exit code 0 when every promise holds, 1 when one was broken, 2 when the history shows nothing
     Check(check::CheckArgs),
     /// Saturate emulated platforms through `throttle` for a while and judge every promise
@@ -76,6 +81,8 @@ enum CliError {
     #[error(transparent)]
     Operate(#[from] OperateError),
     #[error(transparent)]
+    Recover(#[from] RecoverError),
+    #[error(transparent)]
     Check(#[from] check::CheckError),
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -89,7 +96,11 @@ enum CliError {
 pub fn run() -> ExitCode {
     match dispatch(Cli::parse()) {
         Ok(code) => code,
-        Err(CliError::Node(node::NodeError::Settings { problems }) | CliError::Config(ConfigError::Wrong { problems })) => {
+        Err(
+            CliError::Node(node::NodeError::Settings { problems })
+            | CliError::Config(ConfigError::Wrong { problems })
+            | CliError::Recover(RecoverError::Settings { problems }),
+        ) => {
             for problem in problems {
                 eprintln!("turnstile: {problem}");
             }
@@ -111,7 +122,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Config(command) => config_command::run(command)?,
         Command::Status(args) => return Ok(runtime()?.block_on(operate::status(args))?),
         Command::Owner(args) => runtime()?.block_on(operate::owner(args))?,
+        Command::Recover(args) => return Ok(runtime()?.block_on(recover::run(args))?),
         Command::RefusePeers(args) => runtime()?.block_on(operate::refuse_peers(args))?,
+        Command::Drain(args) => runtime()?.block_on(operate::drain(args))?,
         Command::Check(args) => return Ok(check::run(args)?),
         Command::Demo(args) => return Ok(runtime()?.block_on(demo::run(args))?),
         Command::Platform(args) => runtime()?.block_on(platform::run(args))?,

@@ -12,9 +12,6 @@ use crate::cli::node::Ready;
 use crate::cli::operate;
 use crate::wire::v1;
 
-/// How many nodes the demo has: the fewest that outlive one.
-pub(crate) const NODES: usize = 3;
-
 /// Why the cluster is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClusterError {
@@ -51,12 +48,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the nodes, their data in this folder, and waits until all serve.
+    /// Starts so many nodes, their data in this folder, and waits until all serve.
     ///
     /// # Errors
     /// [`ClusterError`].
-    pub(crate) async fn start(folder: &Path) -> Result<Self, ClusterError> {
-        let peers = free_ports().map_err(|source| ClusterError::Port { source })?;
+    pub(crate) async fn start(nodes: u32, folder: &Path) -> Result<Self, ClusterError> {
+        let peers = free_ports(nodes).map_err(|source| ClusterError::Port { source })?;
         let list = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let start = |(number, peer): (usize, &SocketAddr)| {
             let who = format!("node {number}");
@@ -66,6 +63,7 @@ impl Cluster {
                 ("listen", "127.0.0.1:0".to_owned()),
                 ("peer-listen", peer.to_string()),
                 ("peers", list.clone()),
+                ("cold-start-hold", "0s".to_owned()),
             ];
             let mut arguments = vec!["node".to_owned(), "--until-input-ends".to_owned()];
             arguments.extend(flags.into_iter().map(|(name, value)| format!("--{name}={value}")));
@@ -141,7 +139,7 @@ impl Cluster {
 }
 
 /// Addresses of this machine that nobody listens on. Another process may take one before its node does: then the node says so.
-fn free_ports() -> io::Result<Vec<SocketAddr>> {
-    let listeners = (0..NODES).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;
+fn free_ports(count: u32) -> io::Result<Vec<SocketAddr>> {
+    let listeners = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<Vec<_>>>()?;
     listeners.iter().map(TcpListener::local_addr).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! demo ─┬─ starts ──► platform emulator, a process                           (emulator)
-//!       ├─ starts ──► three nodes, a process each, with disks of their own   (cluster)
+//!       ├─ starts ──► the nodes, a process each, with disks of their own   (cluster)
 //!       ├─ starts ──► workers, a process each ── acquire ─► call             (crew ◄─ events ─ worker, loops, traffic)
 //!       │                                          └─ what happens ──► journal
 //!       ├─ kills ───► a node, in the middle                                  (fault)
@@ -67,6 +67,9 @@ pub(crate) struct DemoArgs {
     /// How long to run; a connection is judged for its utilisation after three of its windows
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
+    /// How many nodes the cluster has, a process each: five keep the log, any more only route
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(3..=32))]
+    nodes: u32,
     /// How many workers, a process each, share the load; more workers are not more load
     #[arg(long, value_name = "N", default_value = "4", value_parser = workers)]
     workers: NonZeroU32,
@@ -151,7 +154,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode, DemoError> {
     let mut signals = shutdown::Signals::listen().map_err(preparing)?;
     let folder = tempfile::Builder::new().prefix("turnstile-demo-").tempdir().map_err(preparing)?;
     let (emulator, cluster) = tokio::select! {
-        started = start(folder.path()) => started?,
+        started = start(args.nodes, folder.path()) => started?,
         // Dropping the start kills the processes.
         () = signals.asked_to_end() => return Err(DemoError::Interrupted),
     };
@@ -165,11 +168,11 @@ fn failed(path: &Path, source: io::Error) -> DemoError {
 }
 
 /// The emulator and a cluster, with what they keep in this folder.
-async fn start(folder: &Path) -> Result<(Emulator, Cluster), DemoError> {
+async fn start(nodes: u32, folder: &Path) -> Result<(Emulator, Cluster), DemoError> {
     let file = folder.join("connections.toml");
     std::fs::write(&file, CONNECTIONS).map_err(|source| DemoError::Prepare { source })?;
     let emulator = Emulator::start(folder, &file).await?;
-    Ok((emulator, Cluster::start(folder).await?))
+    Ok((emulator, Cluster::start(nodes, folder).await?))
 }
 
 /// What a run left behind.
@@ -221,7 +224,7 @@ impl Run<'_> {
             workers: self.args.workers,
             clock: journal.clock(),
         };
-        let heading = Heading { duration: self.duration(), workers: self.args.workers, seed: self.args.seed };
+        let heading = self.heading();
         let crew = Crew::start(&assignment, self.folder.path(), &journal)?;
         let view = View::open(heading, self.args.json);
         let mut stage = Stage { emulator, cluster, crew, view, journal, signals };
@@ -281,13 +284,11 @@ impl Run<'_> {
             verdict: &verdict,
             promises: &promises,
             lasted: observed.lasted,
-            workers: self.args.workers,
-            seed: self.args.seed,
+            heading: self.heading(),
             palette: style::Palette::for_terminal(is_terminal),
         };
         let printed = if self.args.json {
-            let crew = (self.args.workers, self.args.seed);
-            let summary = summary::Summary::new(self.specs, &verdict, &promises, blow, observed.lasted, crew);
+            let summary = summary::Summary::new(self.specs, &verdict, &promises, blow, observed.lasted, self.heading());
             write!(io::stderr(), "\n{report}")
                 .and_then(|()| serde_json::to_string(&summary).map_err(io::Error::from))
                 .and_then(|line| writeln!(io::stdout(), "{line}"))
@@ -296,6 +297,11 @@ impl Run<'_> {
         };
         printed.map_err(|source| DemoError::Output { source })?;
         Ok(if promises::all_hold(&promises) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn heading(&self) -> Heading {
+        let DemoArgs { nodes, workers, seed, .. } = *self.args;
+        Heading { duration: self.duration(), nodes, workers, seed }
     }
 
     fn duration(&self) -> Duration {

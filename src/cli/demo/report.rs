@@ -1,14 +1,13 @@
 //! The verdict as people read it.
 
 use std::fmt::{self, Display, Formatter};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::cluster::NODES;
 use super::judge::{Findings, Verdict, Waits};
 use super::promises::{Held, Promise, all_hold, name};
 use super::style::{self, Ink, Palette};
 use super::traffic::{Kind, is_saturated};
+use super::view::Heading;
 use crate::cli::connections::ConnectionSpec;
 
 /// Everything the report shows; printed by its `Display`.
@@ -22,10 +21,8 @@ pub(crate) struct Report<'a> {
     pub(crate) promises: &'a [Promise],
     /// How long the load lasted.
     pub(crate) lasted: Duration,
-    /// How many workers shared it.
-    pub(crate) workers: NonZeroU32,
-    /// Where the randomness started.
-    pub(crate) seed: u64,
+    /// What it was.
+    pub(crate) heading: Heading,
     /// With or without colours.
     pub(crate) palette: Palette,
 }
@@ -33,10 +30,11 @@ pub(crate) struct Report<'a> {
 impl Display for Report<'_> {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         let title = format!(
-            "turnstile demo: {:.1} s, {NODES} nodes, {} workers, seed {}",
+            "turnstile demo: {:.1} s, {} nodes, {} workers, seed {}",
             self.lasted.as_secs_f64(),
-            self.workers,
-            self.seed
+            self.heading.nodes,
+            self.heading.workers,
+            self.heading.seed
         );
         writeln!(to, "{}\n", self.palette.paint(Ink::Strong, &title))?;
         self.connections(to)?;

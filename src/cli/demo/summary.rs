@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::blow::Blow;
-use super::cluster::NODES;
 use super::judge::{Findings, Verdict, Waits};
 use super::promises::{Held, Promise, all_hold};
+use super::view::Heading;
 use crate::cli::connections::ConnectionSpec;
 
 /// A run in numbers. Waits are keyed by niceness; utilisation is null when it could not be judged.
@@ -22,7 +22,7 @@ pub(crate) struct Summary {
     utilisation_of: Option<String>,
     promises: BTreeMap<&'static str, &'static str>,
     seconds: f64,
-    nodes: usize,
+    nodes: u32,
     workers: NonZeroU32,
     seed: u64,
     /// The number of the node that was killed, from 1, and when; null when none was.
@@ -69,7 +69,7 @@ impl Summary {
         promises: &[Promise],
         blow: Option<&Blow>,
         lasted: Duration,
-        (workers, seed): (NonZeroU32, u64),
+        Heading { nodes, workers, seed, .. }: Heading,
     ) -> Self {
         let named = |place: Option<usize>| place.and_then(|place| specs.get(place)).map(super::promises::name);
         let failover = verdict.failover.as_ref();
@@ -89,7 +89,7 @@ impl Summary {
             utilisation_of: named(verdict.furthest),
             promises: promises.iter().map(|promise| (promise.name, word(promise))).collect(),
             seconds: lasted.as_secs_f64(),
-            nodes: NODES,
+            nodes,
             workers,
             seed,
             killed_node: blow.map(|blow| blow.node),
@@ -133,7 +133,8 @@ mod tests {
         let waits = Waits { p50: Duration::from_millis(250), p99: Duration::from_secs(2) };
         total.waits.insert(20, waits);
         let verdict = Verdict { total, ..Verdict::default() };
-        let summary = Summary::new(&[], &verdict, &[], None, Duration::from_secs(9), (NonZeroU32::MIN, 7));
+        let heading = Heading { duration: Duration::from_secs(10), nodes: 3, workers: NonZeroU32::MIN, seed: 7 };
+        let summary = Summary::new(&[], &verdict, &[], None, Duration::from_secs(9), heading);
         let json = serde_json::to_value(&summary).expect("plain data");
         assert_eq!(json.pointer("/wait_p50_seconds/20"), Some(&serde_json::json!(0.25)));
         assert_eq!(json.pointer("/wait_p99_seconds/20"), Some(&serde_json::json!(2.0)));

@@ -7,7 +7,6 @@ use std::io::{self, IsTerminal as _};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::cluster::NODES;
 use super::journal::{Glance, Journal};
 use super::promises::name;
 use super::style::{self, Ink, Palette};
@@ -32,6 +31,8 @@ const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 pub(crate) struct Heading {
     /// How long it is to take.
     pub(crate) duration: Duration,
+    /// How many nodes the cluster has.
+    pub(crate) nodes: u32,
     /// How many workers share the load.
     pub(crate) workers: NonZeroU32,
     /// Where its randomness starts.
@@ -113,13 +114,13 @@ impl View {
     }
 
     fn page(&self, palette: Palette, specs: &[ConnectionSpec], glances: &[Glance], elapsed: Duration) -> String {
-        let Heading { duration, workers, seed } = self.heading;
+        let Heading { duration, nodes, workers, seed } = self.heading;
         let sum = Sum::of(glances);
         let done = style::bar(millis(elapsed.min(duration)), millis(duration), BAR_CELLS);
         let mut page = String::new();
         let title = palette.paint(Ink::Strong, "turnstile demo");
         let of = format!("{:5.1} of {} s", elapsed.as_secs_f64(), duration.as_secs());
-        let crew = palette.paint(Ink::Faint, &format!("{NODES} nodes, {workers} workers, seed {seed}"));
+        let crew = palette.paint(Ink::Faint, &format!("{nodes} nodes, {workers} workers, seed {seed}"));
         add(&mut page, format_args!(" {title}  {of}  {done}  {crew}\n\n"));
         let columns = format!(
             " {:<21}{:<14}{:>7}  {:<22}{:>7}{:>7}{:>8}{:>8}",

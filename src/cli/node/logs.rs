@@ -1,4 +1,4 @@
-//! The log of `turnstile node`, on standard error: standard output is for the line that programs read.
+//! The log of `turnstile node` and `turnstile recover`, on standard error: standard output is for what they have to say.
 
 use std::io::{self, IsTerminal as _};
 
@@ -13,7 +13,7 @@ use crate::cli::settings::LogFormat;
 ///
 /// # Errors
 /// When this process has a log already.
-pub(super) fn start(filter: Targets, format: LogFormat) -> Result<(), TryInitError> {
+pub(in crate::cli) fn start(filter: Targets, format: LogFormat) -> Result<(), TryInitError> {
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match format {
         LogFormat::Text => {

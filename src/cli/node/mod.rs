@@ -10,7 +10,7 @@
 //! Promises: the line is written once and only when calls are taken; the directory is free when the process has ended.
 //! Must not: start anything before all settings are valid.
 
-mod logs;
+pub(super) mod logs;
 mod surface;
 
 use std::io::{self, Write as _};
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<(), NodeError> {
     ended
 }
 
-/// Serves the node until the process is told to end, or the node stops by itself; returns when no call is left.
+/// Serves the node until the process is told to end, the node has been drained, or it stops by itself; returns when no call is left.
 async fn serve(
     node: &Node,
     surface: Surface,
@@ -125,10 +125,11 @@ async fn serve(
     announce(&Ready { node: node.id().to_string(), listening: surface.address() })?;
     let mut reason = None;
     let shutdown = async {
-        // Both arms only watch.
+        // All arms only watch.
         tokio::select! {
             () = signals.asked_to_end() => {}
             stopped = node.stopped() => reason = Some(stopped),
+            () = node.drained() => {}
         }
         tracing::info!(node = %node.id(), "ending");
     };

@@ -1,8 +1,9 @@
-//! The commands that ask nodes over their public addresses: `turnstile status`, `owner` and `refuse-peers`.
+//! The commands that ask nodes over their public addresses: `turnstile status`, `owner`, `drain` and `refuse-peers`.
 //!
-//! Promises: all nodes are asked at once, and one that doesn't answer within 2 s holds nobody up.
+//! Promises: all nodes are asked at once, and one that doesn't answer within 2 s holds nobody up; a drain takes the time that it was given.
 //! Must not: retry, or decide anything about a cluster.
 
+mod drain;
 mod overview;
 mod owner;
 mod refuse_peers;
@@ -16,15 +17,19 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tonic::transport::{Channel, Endpoint};
 
-use super::address::{NODES_VARIABLE, host_and_port};
 use super::time::timeout;
+use crate::discovery::host_and_port;
 use crate::wire::v1;
 use crate::wire::v1::admin_service_client::AdminServiceClient;
 
+pub(crate) use self::drain::DrainArgs;
 pub(crate) use self::owner::{OwnerArgs, owners};
 pub(crate) use self::refuse_peers::RefusePeersArgs;
 pub(crate) use self::status::StatusArgs;
-pub(crate) use self::{owner::run as owner, refuse_peers::run as refuse_peers, status::run as status};
+pub(crate) use self::{drain::run as drain, owner::run as owner, refuse_peers::run as refuse_peers, status::run as status};
+
+/// The variable with the public addresses of the nodes to ask, separated by commas: for these commands, and no setting of a node.
+pub(super) const NODES_VARIABLE: &str = "TURNSTILE_NODES";
 
 /// How long a node has for its answer, the way to it counted.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -106,10 +111,11 @@ async fn ask_all<T, F>(addresses: &[String], ask: impl Fn(AdminServiceClient<Cha
 where
     F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
 {
-    join_all(addresses.iter().map(|address| within_time(address, &ask))).await
+    join_all(addresses.iter().map(|address| ask_one(address, ANSWERS_WITHIN, &ask))).await
 }
 
-async fn within_time<T, F>(address: &str, ask: &impl Fn(AdminServiceClient<Channel>) -> F) -> Answer<T>
+/// Asks one node, and waits for its answer for so long, the way to it counted.
+async fn ask_one<T, F>(address: &str, within: Duration, ask: &impl Fn(AdminServiceClient<Channel>) -> F) -> Answer<T>
 where
     F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
 {
@@ -118,7 +124,7 @@ where
         let channel = endpoint.connect().await.map_err(|error| innermost(&error))?;
         ask(AdminServiceClient::new(channel)).await.map(tonic::Response::into_inner).map_err(|status| told(&status))
     };
-    timeout(ANSWERS_WITHIN, answered).await.unwrap_or_else(|_| Err(format!("no answer within {ANSWERS_WITHIN:?}")))
+    timeout(within, answered).await.unwrap_or_else(|_| Err(format!("no answer within {within:?}")))
 }
 
 /// Asks all nodes how things stand.

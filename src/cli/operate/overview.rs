@@ -18,7 +18,11 @@ pub(super) enum Role {
     Leader,
     /// It owns connections and votes.
     Voter,
-    /// It answers, and owns nothing: the others have marked it down, or it is not in yet.
+    /// It owns connections, and stands by.
+    Spare,
+    /// It owns nothing, and follows those who do.
+    Observer,
+    /// It answers, has the log and owns nothing: the others have marked it down, or it is not in yet.
     Down,
     /// It does not answer.
     Unreachable,
@@ -30,6 +34,8 @@ impl Role {
         match self {
             Self::Leader => "leader",
             Self::Voter => "voter",
+            Self::Spare => "spare",
+            Self::Observer => "observer",
             Self::Down => "down",
             Self::Unreachable => "unreachable",
         }
@@ -47,6 +53,8 @@ pub(super) struct Cluster {
     pub(super) members: BTreeSet<String>,
     /// Whose disks make a majority.
     pub(super) voters: BTreeSet<String>,
+    /// Who has the log: voters, and those who stand by.
+    pub(super) replicas: BTreeSet<String>,
     /// Connections whose windows aren't empty.
     pub(super) tracked: u64,
 }
@@ -76,7 +84,8 @@ impl Overview {
             let known = view.leader.clone().filter(|leader| !asked.contains(leader.as_str()));
             let leader = if leads(view) { Some(view.node.clone()) } else { known };
             let (members, voters) = (view.members.iter().cloned().collect(), view.voters.iter().cloned().collect());
-            (id.to_owned(), Cluster { id: id.to_owned(), leader, members, voters, tracked: view.tracked })
+            let replicas = view.voters.iter().chain(&view.spares).cloned().collect();
+            (id.to_owned(), Cluster { id: id.to_owned(), leader, members, voters, replicas, tracked: view.tracked })
         };
         Self { clusters: views.into_iter().map(cluster).collect() }
     }
@@ -84,13 +93,17 @@ impl Overview {
     /// What the node with this answer is.
     pub(super) fn role(&self, answer: &Answer<GetStatusResponse>) -> Role {
         let Ok(status) = answer else { return Role::Unreachable };
-        let cluster = self.clusters.get(&status.cluster);
-        if cluster.is_some_and(|cluster| cluster.leader.as_ref() == Some(&status.node)) {
+        let Some(cluster) = self.clusters.get(&status.cluster) else { return Role::Down };
+        if cluster.leader.as_ref() == Some(&status.node) {
             Role::Leader
-        } else if cluster.is_some_and(|cluster| cluster.members.contains(&status.node)) {
+        } else if !cluster.replicas.contains(&status.node) {
+            Role::Observer
+        } else if !cluster.members.contains(&status.node) {
+            Role::Down
+        } else if cluster.voters.contains(&status.node) {
             Role::Voter
         } else {
-            Role::Down
+            Role::Spare
         }
     }
 
@@ -125,6 +138,7 @@ mod tests {
             since_quorum: is_leader.then_some(prost_types::Duration { seconds: 0, nanos: 50_000_000 }),
             members: members.iter().map(|&member| member.to_owned()).collect(),
             applied_index,
+            voters: ["1", "2", "3", "9"].map(str::to_owned).into(),
             ..GetStatusResponse::default()
         })
     }

@@ -72,16 +72,17 @@ fn page(nodes: &[(&str, &Answer<GetStatusResponse>)], overview: &Overview) -> St
         + "\n"
 }
 
-fn line(Cluster { id, members, voters, tracked, .. }: &Cluster) -> String {
-    // A learner could be a member, too; of the voters all should be.
-    let there = voters.intersection(members).count();
-    format!("cluster {}: {there} of {} members are in, {tracked} connections tracked\n", printable(id), voters.len())
+fn line(Cluster { id, members, voters, replicas, tracked, .. }: &Cluster) -> String {
+    let there = replicas.intersection(members).count();
+    let (voters, all, id) = (voters.len(), replicas.len(), printable(id));
+    format!("cluster {id}: {there} of {all} replicas are in, {voters} of them voters, {tracked} connections tracked\n")
 }
 
 fn object(nodes: &[(&str, &Answer<GetStatusResponse>)], overview: &Overview) -> String {
     let clusters = overview.clusters.values().map(|cluster| {
-        let Cluster { id, leader, members, voters, tracked } = cluster;
-        json!({ "id": id, "leader": leader, "members": members, "voters": voters, "tracked": tracked })
+        let Cluster { id, leader, members, voters, replicas, tracked } = cluster;
+        let spares: Vec<&String> = replicas.difference(voters).collect();
+        json!({ "id": id, "leader": leader, "members": members, "voters": voters, "spares": spares, "tracked": tracked })
     });
     let rows = nodes.iter().map(|(address, answer)| row(address, overview.role(answer), answer));
     let all = json!({ "clusters": clusters.collect::<Vec<Value>>(), "nodes": rows.collect::<Vec<Value>>() });
