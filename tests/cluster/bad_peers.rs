@@ -14,6 +14,7 @@ use crate::support::{connection, free_addresses, soon, start};
 
 const RAFT: i32 = v1::CallKind::Raft as i32;
 const COMMIT: i32 = v1::CallKind::Commit as i32;
+const FOUND: i32 = v1::CallKind::Found as i32;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Three nodes, and where they are.
@@ -116,12 +117,12 @@ async fn a_call_that_is_none_is_refused_by_its_field() {
     let (_home, nodes, addresses) = cluster().await;
     let mut stranger = Stranger::at(addresses[1]).await;
     let sender = Some(stranger.sender());
-    for kind in [v1::CallKind::Unspecified as i32, 3, -1, i32::MAX] {
+    for kind in [v1::CallKind::Unspecified as i32, 5, -1, i32::MAX] {
         let refused = stranger.call(sender.clone(), kind, vec![1]).await.unwrap_err();
         let told = (refused.code(), refused.message());
         assert_eq!(told, (Code::InvalidArgument, "kind: is not set: it is required"), "{kind}");
     }
-    for kind in [RAFT, COMMIT] {
+    for kind in [RAFT, COMMIT, FOUND] {
         let empty = stranger.call(sender.clone(), kind, Vec::new()).await.unwrap_err();
         assert_eq!(empty.message(), "body: nothing to decode: the version byte is missing");
         for version in [0, 2, 255] {

@@ -282,6 +282,10 @@ async fn obey(node: &Node, index: usize, orders: &mut UnboundedReceiver<String>)
                 let leader = status.leader.map_or_else(String::new, |leader| leader.to_string());
                 println!("status {} {} {leader}", status.members.len(), status.waiters);
             }
+            ["replicas"] => {
+                let status = node.admin().status().await;
+                println!("replicas {:?} {} {}", status.role, status.voters.len(), status.spares.len());
+            }
             ["cluster"] => println!("cluster {}", node.admin().status().await.cluster),
             ["trouble", address] => {
                 let peers = node.admin().status().await.peers;

@@ -34,7 +34,7 @@ impl RawSession {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let mut client = PeerServiceClient::new(soon(endpoint.connect()).await.unwrap());
         let stranger = v1::Sender { protocol: 1, cluster: vec![0; 16], is_bound: false, node: 7, run: 7, to: 0 };
-        let greeting = v1::GreetRequest { sender: Some(stranger.clone()), unbound: Vec::new() };
+        let greeting = v1::GreetRequest { sender: Some(stranger.clone()), ..v1::GreetRequest::default() };
         let greeted = soon(client.greet(greeting)).await.unwrap().into_inner().sender.unwrap();
         let sender = v1::Sender { cluster: greeted.cluster, is_bound: true, to: greeted.node, ..stranger };
         let (frames, outbound) = mpsc::channel(64);

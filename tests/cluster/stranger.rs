@@ -29,7 +29,7 @@ impl Stranger {
         let channel = soon(Endpoint::from_shared(format!("http://{address}")).unwrap().connect()).await.unwrap();
         let mut client = PeerServiceClient::new(channel);
         let unbound = v1::Sender { protocol: 1, cluster: vec![0; 16], is_bound: false, node: NODE, run: 1, to: 0 };
-        let greeting = v1::GreetRequest { sender: Some(unbound), unbound: Vec::new() };
+        let greeting = v1::GreetRequest { sender: Some(unbound), ..v1::GreetRequest::default() };
         let theirs = soon(client.greet(greeting)).await.unwrap().into_inner().sender.unwrap();
         Self { client, theirs }
     }
@@ -40,7 +40,7 @@ impl Stranger {
     }
 
     pub(crate) async fn greet(&mut self, sender: Option<v1::Sender>) -> Result<(), Status> {
-        soon(self.client.greet(v1::GreetRequest { sender, unbound: Vec::new() })).await.map(drop)
+        soon(self.client.greet(v1::GreetRequest { sender, ..v1::GreetRequest::default() })).await.map(drop)
     }
 
     pub(crate) async fn call(&mut self, sender: Option<v1::Sender>, kind: i32, body: Vec<u8>) -> Result<(), Status> {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use turnstile::{ClusterConfig, Connection, Node, NodeConfig, RateLimit};
+use turnstile::{ClusterConfig, Connection, Node, NodeConfig, PeerSource, RateLimit};
 
 /// Addresses that were free a moment ago.
 pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
@@ -18,8 +18,10 @@ pub(crate) fn config(home: &Path, addresses: &[SocketAddr], index: usize) -> Nod
     let mut config = NodeConfig::on_disk(home.join(format!("node-{index}")));
     config.cluster = Some(ClusterConfig {
         listen: addresses[index],
-        peers: addresses.iter().map(ToString::to_string).collect(),
+        peers: addresses.iter().map(|address| PeerSource::Address(address.to_string())).collect(),
+        nameserver: None,
         expect: NonZeroUsize::new(addresses.len()).unwrap(),
+        cold_start_hold: Duration::ZERO,
     });
     config
 }

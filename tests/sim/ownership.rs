@@ -11,7 +11,7 @@ use turnstile::engine::limiter::Limiter;
 use turnstile::engine::ring::Ring;
 use turnstile::engine::shard::{Effect, Shard, Start, View};
 use turnstile::engine::throttle::{Bounds, LedgerClock, Refusal};
-use turnstile::engine::time::Timestamp;
+use turnstile::engine::time::{LedgerTime, Timestamp};
 
 use crate::proposer::Waiting;
 use crate::session::{Open, Reply, To, ToRouter};
@@ -22,12 +22,17 @@ use crate::world::{Event, World};
 pub struct Local<'a> {
     ring: &'a Arc<Ring>,
     ledger: &'a Ledger,
+    applied_at: Timestamp,
     residents: usize,
 }
 
 impl View for Local<'_> {
     fn ring(&self) -> Arc<Ring> {
         Arc::clone(self.ring)
+    }
+
+    fn newest_stamp(&self) -> (LedgerTime, Timestamp) {
+        (self.ledger.now(), self.applied_at)
     }
 
     fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {
@@ -45,7 +50,7 @@ impl World {
         let local = self.local(n);
         let node = &mut self.nodes[n];
         let residents = node.shards.iter().map(Shard::residents).sum();
-        let view = Local { ring: &node.ring, ledger: &node.ledger, residents };
+        let view = Local { ring: &node.ring, ledger: &node.ledger, applied_at: node.applied_at, residents };
         act(&mut node.shards[shard], local, &view);
     }
 
@@ -83,7 +88,7 @@ impl World {
             ledger_clock: LedgerClock::starting(node.ledger.now(), node.applied_at),
             respawned_at: is_respawn.then(|| self.local(n)),
         };
-        Shard::new(start, &Local { ring: &node.ring, ledger: &node.ledger, residents: 0 })
+        Shard::new(start, &Local { ring: &node.ring, ledger: &node.ledger, applied_at: node.applied_at, residents: 0 })
     }
 
     /// What waits behind sessions at a shard that has crashed is told that it is not there: it comes back.

@@ -33,6 +33,12 @@ pub(crate) enum Nemesis {
     MuteOwner,
     MuteLeader,
     RollingRestart,
+    /// A fourth node comes, and its workers call.
+    Join,
+    /// The owner leaves in order, for good.
+    Drain,
+    /// A fourth node comes, and the owner leaves.
+    Replace,
     /// The wall clock of the leader: an hour ahead, an hour back, right again.
     JumpClock,
     /// 200 ms more for each sync of the leader and another one.
@@ -53,7 +59,7 @@ pub(crate) enum Nemesis {
     Mixed,
 }
 
-pub(crate) const ALL: [Nemesis; 23] = [
+pub(crate) const ALL: [Nemesis; 26] = [
     Nemesis::Nothing,
     Nemesis::KillOwner,
     Nemesis::KillLeader,
@@ -68,6 +74,9 @@ pub(crate) const ALL: [Nemesis; 23] = [
     Nemesis::MuteOwner,
     Nemesis::MuteLeader,
     Nemesis::RollingRestart,
+    Nemesis::Join,
+    Nemesis::Drain,
+    Nemesis::Replace,
     Nemesis::JumpClock,
     Nemesis::SlowSyncs,
     Nemesis::FailSyncs,
@@ -114,6 +123,9 @@ impl Nemesis {
             | Self::CutLeader
             | Self::CutAll
             | Self::RollingRestart
+            | Self::Join
+            | Self::Drain
+            | Self::Replace
             | Self::KillClient
             | Self::MassCancel
             | Self::LateRetries
@@ -131,6 +143,9 @@ impl Nemesis {
             | Self::KillLeader
             | Self::KillFollower
             | Self::RollingRestart
+            | Self::Join
+            | Self::Drain
+            | Self::Replace
             | Self::JumpClock
             | Self::FailSyncs
             | Self::FullDisk

@@ -121,6 +121,17 @@ impl Run {
         }
     }
 
+    /// Starts one more worker, which knows where the others are, and has it call when it serves.
+    pub(crate) fn join(&mut self) {
+        let index = self.workers.len();
+        let mut addresses = self.lists[0].clone();
+        addresses.extend(free_addresses(1));
+        self.workers.push(Some(Worker::spawn(self.home.path(), &addresses, index)));
+        let id = self.worker(index).expect("serving");
+        self.ids.push(id);
+        self.call(index);
+    }
+
     pub(crate) fn wait(&mut self, span: Duration) {
         let until = Instant::now() + span;
         while Instant::now() < until {

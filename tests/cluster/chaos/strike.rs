@@ -107,6 +107,16 @@ impl Run {
                     self.restart(&[index]);
                 }
             }
+            Nemesis::Join => self.join(),
+            Nemesis::Drain => {
+                let owner = self.owner();
+                self.leave(owner);
+            }
+            Nemesis::Replace => {
+                self.join();
+                let owner = self.owner();
+                self.leave(owner);
+            }
             Nemesis::JumpClock => return self.jump_clock(),
             Nemesis::SlowSyncs => return self.slow_syncs(),
             Nemesis::FailSyncs => return self.fail_syncs(),
