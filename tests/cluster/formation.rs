@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use turnstile::{Node, NodeConfig, PeerSource};
 
+use crate::name_server::{NameServer, at};
 use crate::support::{config, connection, free_addresses, soon};
 
 /// How often all nodes are started together in a test, unless the environment says otherwise.
@@ -89,5 +90,36 @@ async fn of_two_halves_that_do_not_see_each_other_one_forms_and_grants() {
     drop(soon(nodes[0].throttler().acquire(&connection("half", 1, Duration::from_secs(1)))).await.unwrap());
     assert!(few.iter().all(|start| !start.is_finished()), "two of five are no cluster");
     few.iter().for_each(tokio::task::JoinHandle::abort);
+    end(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_know_nothing_but_a_name_find_each_other_however_late_it_has_them_and_so_does_one_that_comes_later() {
+    let (home, server) = (tempfile::tempdir().unwrap(), NameServer::start());
+    let port = free_addresses(1)[0].port();
+    let hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"];
+    let addresses: Vec<SocketAddr> = hosts.iter().map(|host| SocketAddr::new(host.parse().unwrap(), port)).collect();
+    let named = |index: usize| {
+        let mut config = config(home.path(), &addresses, index);
+        if let Some(cluster) = &mut config.cluster {
+            cluster.peers = vec![format!("dns:workers.example:{port}").parse().unwrap()];
+            cluster.nameserver = Some(server.address());
+            cluster.expect = NonZeroUsize::new(3).unwrap();
+        }
+        config
+    };
+    // At first the name does not exist, then it has two of them.
+    let starts: Vec<_> = (0..3).map(|index| tokio::spawn(Node::start(named(index)))).collect();
+    server.say("workers.example", at(&hosts[..2]));
+    server.say("workers.example", at(&hosts[1..3]));
+    let mut nodes = Vec::new();
+    for start in starts {
+        nodes.push(soon(start).await.unwrap().unwrap());
+    }
+    // The name has none of its own address, nor it any of those who are gone from it.
+    server.say("workers.example", at(&hosts[..1]));
+    nodes.push(soon(Node::start(named(3))).await.unwrap());
+    assert_eq!(clusters(&nodes).await.len(), 1);
+    drop(soon(nodes[3].throttler().acquire(&connection("named", 1, Duration::from_secs(1)))).await.unwrap());
     end(nodes).await;
 }
