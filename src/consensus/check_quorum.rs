@@ -41,20 +41,10 @@ impl CheckQuorum {
         self.metrics.get_or_init(|| raft.metrics());
     }
 
-    /// Writes nothing more because another is to lead.
-    pub(super) fn stop_writing(&self) {
+    /// Writes nothing more because another is to lead, until the value is dropped: whoever gives the hand-over up midway goes on leading.
+    pub(super) fn stop_writing(&self) -> HandOver<'_> {
         self.hands_over.store(true, Ordering::Release);
-    }
-
-    /// Falls silent because another is to lead.
-    pub(super) fn fall_silent(&self) {
-        self.is_silent.store(true, Ordering::Release);
-    }
-
-    /// Takes both back.
-    pub(super) fn go_on(&self) {
-        self.is_silent.store(false, Ordering::Release);
-        self.hands_over.store(false, Ordering::Release);
+        HandOver { check_quorum: self }
     }
 
     /// Whether this node, which leads, is to write nothing more.
@@ -72,6 +62,26 @@ impl CheckQuorum {
     }
 }
 
+/// A leader that hands its office over.
+#[derive(Debug)]
+pub(super) struct HandOver<'a> {
+    check_quorum: &'a CheckQuorum,
+}
+
+impl HandOver<'_> {
+    /// Says nothing more either.
+    pub(super) fn fall_silent(&self) {
+        self.check_quorum.is_silent.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for HandOver<'_> {
+    fn drop(&mut self) {
+        self.check_quorum.is_silent.store(false, Ordering::Release);
+        self.check_quorum.hands_over.store(false, Ordering::Release);
+    }
+}
+
 /// The same, by when a quorum was heard from last.
 fn falls_silent(since: Duration, election_timeout: Duration) -> bool {
     let Some(over) = since.checked_sub(election_timeout * SILENT_AFTER) else { return false };
@@ -82,6 +92,16 @@ fn falls_silent(since: Duration, election_timeout: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hand_over_that_is_given_up_midway_leaves_a_leader_that_writes_and_speaks() {
+        let check_quorum = CheckQuorum::new(Duration::from_millis(200));
+        let hand_over = check_quorum.stop_writing();
+        hand_over.fall_silent();
+        assert_eq!((check_quorum.hands_over(), check_quorum.is_silent()), (true, true));
+        drop(hand_over);
+        assert_eq!((check_quorum.hands_over(), check_quorum.is_silent()), (false, false));
+    }
 
     #[test]
     fn who_hears_from_no_quorum_is_silent_for_a_while_and_speaks_for_a_while_in_turns() {

@@ -120,9 +120,9 @@ impl Consensus {
     }
 
     /// Has another voter lead, while this node does: falls silent for as long as followers hold on to a leader, and has that one stand. Returns when
-    /// this node leads no more, or nobody has taken its office in time.
+    /// this node leads no more, or nobody has taken its office in time. Cancel-safe: it goes on leading.
     pub(crate) async fn hand_leadership_to(&self, node: NodeId) {
-        self.check_quorum.stop_writing();
+        let hand_over = self.check_quorum.stop_writing();
         // Its vote may be needed, and it gives that to nobody whose log is shorter.
         let has_all = async {
             while self.lag_of(node) != Some(0) {
@@ -131,9 +131,9 @@ impl Consensus {
         };
         if clock::timeout(CATCHES_UP_WITHIN, has_all).await.is_err() {
             tracing::debug!(%node, "the next leader does not catch up");
-            return self.check_quorum.go_on();
+            return;
         }
-        self.check_quorum.fall_silent();
+        hand_over.fall_silent();
         clock::sleep(self.pace.lease()).await;
         if let Err(error) = self.transport.call(node, Call::Stand, Vec::new(), TAKES_OFFICE_WITHIN).await {
             tracing::debug!(%error, "the next leader could not be called");
@@ -144,6 +144,6 @@ impl Consensus {
         if clock::timeout(TAKES_OFFICE_WITHIN, handed_over).await.is_err() {
             tracing::warn!(%node, "nobody has taken the leader's office over");
         }
-        self.check_quorum.go_on();
+        drop(hand_over);
     }
 }
