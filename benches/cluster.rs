@@ -155,6 +155,7 @@ async fn work(child: &str) {
     };
     config.cluster = Some(ClusterConfig {
         listen: addresses[index],
+        advertise: None,
         peers: addresses.iter().map(|address| PeerSource::Address(address.to_string())).collect(),
         nameserver: None,
         expect: NonZeroUsize::new(addresses.len()).unwrap(),

@@ -22,6 +22,9 @@ pub enum Storage {
 pub struct ClusterConfig {
     /// Where this node serves the others. Nobody else should reach it: there is no authentication.
     pub listen: SocketAddr,
+    /// Where the others reach this node, `host:port`, if that is not where it listens: behind a port that is mapped, or by a name. `None` for the address that it
+    /// listens on; for one of all interfaces, that from which its greetings come.
+    pub advertise: Option<String>,
     /// Where the nodes are, or may be; this node's own address may be among them, so that all nodes can have the same list.
     pub peers: Vec<PeerSource>,
     /// The name server that is asked about names among them; `None` for those of the system.
@@ -36,6 +39,11 @@ pub struct ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// What this node tells others of where it is.
+    pub(crate) fn listens_at(&self) -> String {
+        self.advertise.clone().unwrap_or_else(|| self.listen.to_string())
+    }
+
     /// Where this node looks for others.
     pub(crate) fn discovery(&self) -> Discovery {
         Discovery::new(self.peers.clone(), self.nameserver)

@@ -77,7 +77,7 @@ impl Node {
         let services = watch::Sender::new(Services::default());
         let peers = match &config.cluster {
             Some(cluster) => {
-                let peers = Peers::new(member, Arc::clone(opened.belonging()), clock, cluster.listen.to_string());
+                let peers = Peers::new(member, Arc::clone(opened.belonging()), clock, cluster.listens_at());
                 let listener = peers::bind(cluster.listen).await?;
                 tasks.spawn(peers::serve(Server::new(peers.clone(), services.subscribe()), listener));
                 Some(peers)

@@ -157,3 +157,21 @@ fn how_long_a_new_cluster_holds_back_is_a_number_with_its_unit() {
         assert_eq!(said, [format!("--cold-start-hold is {span:?}; {rule}")]);
     }
 }
+
+#[test]
+fn where_a_node_is_reached_may_be_another_place_than_where_it_listens() {
+    let stated = shown(&[LISTEN, THREE, "--peer-advertise=node-1.example:17978"]);
+    assert_eq!(
+        stated["peer_advertise"],
+        json!({ "value": "node-1.example:17978", "source": "flag", "name": "--peer-advertise" })
+    );
+    assert_eq!(shown(&[LISTEN, THREE])["peer_advertise"], json!({ "value": null, "source": "default" }));
+    // A list that has it has this node.
+    let advertised = ["--peer-listen=0.0.0.0:1", "--peers=a:7978,b:7978", "--peer-advertise=a:7978"];
+    assert_eq!(shown(&advertised)["expect"]["value"], 2);
+    for wrong in ["node-1", "node-1:0", ":7978", "http://node-1:7978"] {
+        let rule = "it must be a host and a port from 1, such as 203.0.113.7:7978 or node-1.example:7978";
+        let said = refused(&[LISTEN, THREE, &format!("--peer-advertise={wrong}")]);
+        assert_eq!(said, [format!("--peer-advertise is {wrong:?}; {rule}")]);
+    }
+}

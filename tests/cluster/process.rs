@@ -22,7 +22,7 @@ use crate::support::{config, connection};
 use crate::tools::Tool;
 
 /// Says that this process is a worker: `index home address,address,…`.
-const CHILD: &str = "TURNSTILE_TEST_WORKER";
+pub(crate) const CHILD: &str = "TURNSTILE_TEST_WORKER";
 
 /// What a worker says within this time, or it is taken for broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -231,7 +231,7 @@ async fn work(home: &Path, addresses: &[SocketAddr], index: usize) {
     if std::env::var_os("TURNSTILE_TEST_LOG").is_some() {
         drop(tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).try_init());
     }
-    let node = Node::start(orders::bounded(config(home, addresses, index))).await.unwrap();
+    let node = Node::start(orders::changed(config(home, addresses, index))).await.unwrap();
     println!("serving {}", node.id());
     let (sender, mut orders) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line).ok()));

@@ -18,6 +18,7 @@ pub(crate) fn config(home: &Path, addresses: &[SocketAddr], index: usize) -> Nod
     let mut config = NodeConfig::on_disk(home.join(format!("node-{index}")));
     config.cluster = Some(ClusterConfig {
         listen: addresses[index],
+        advertise: None,
         peers: addresses.iter().map(|address| PeerSource::Address(address.to_string())).collect(),
         nameserver: None,
         expect: NonZeroUsize::new(addresses.len()).unwrap(),

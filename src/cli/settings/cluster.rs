@@ -28,6 +28,8 @@ impl Reader {
         let is_said = |reader: &Self, key| reader.value(key).is_some();
         let (listen_is_said, peers_are_said) = (is_said(self, Key::PeerListen), is_said(self, Key::Peers));
         let listen = self.read(Key::PeerListen, &rule::PEER_ADDRESS);
+        let advertise_is_said = is_said(self, Key::PeerAdvertise);
+        let advertise = self.read(Key::PeerAdvertise, &rule::REACHED_AT);
         let peers = self.read(Key::Peers, &rule::PEERS).and_then(|entries| self.each_once(entries));
         let nameserver_is_said = is_said(self, Key::Nameserver);
         let nameserver = self.read(Key::Nameserver, &rule::NAME_SERVER);
@@ -38,6 +40,7 @@ impl Reader {
         if !peers_are_said {
             let needs_peers = [
                 (Key::PeerListen, listen_is_said),
+                (Key::PeerAdvertise, advertise_is_said),
                 (Key::Nameserver, nameserver_is_said),
                 (Key::Expect, expect_is_said),
                 (Key::ColdStartHold, hold_is_said),
@@ -67,11 +70,11 @@ impl Reader {
                 self.problems.push(Problem::ExpectUnstated { peers: self.place(Key::Peers), name: name.clone() });
                 return None;
             }
-            None if expect_is_said => self.within(expect?, peers.len(), own_in(&peers, listen))?,
-            None => self.all(listen, peers.len(), own_in(&peers, listen))?,
+            None if expect_is_said => self.within(expect?, peers.len(), own_in(&peers, listen, advertise.as_deref()))?,
+            None => self.all(listen, peers.len(), own_in(&peers, listen, advertise.as_deref()))?,
         };
         let cold_start_hold = cold_start_hold?;
-        Some(Some(ClusterConfig { listen, peers, nameserver, expect, cold_start_hold }))
+        Some(Some(ClusterConfig { listen, advertise, peers, nameserver, expect, cold_start_hold }))
     }
 
     /// The list, if everything in it says a place, once.
@@ -129,15 +132,15 @@ impl Reader {
     }
 }
 
-/// Whether one of the addresses is the node's own.
-fn own_in(peers: &[PeerSource], listen: SocketAddr) -> Own {
+/// Whether one of the addresses is the node's own: where it listens, or where it says that it is reached.
+fn own_in(peers: &[PeerSource], listen: SocketAddr, advertise: Option<&str>) -> Own {
     let could_be = |entry: &str| match entry.parse::<SocketAddr>() {
         Ok(address) => listen.ip().is_unspecified() && address.port() == listen.port(),
         // A name.
         Err(_) => host_and_port(entry).is_some_and(|(_, port)| port == listen.port()),
     };
     let mut addresses = peers.iter().filter_map(PeerSource::address);
-    if addresses.clone().any(|entry| entry.parse() == Ok(listen)) {
+    if addresses.clone().any(|entry| entry.parse() == Ok(listen) || advertise == Some(entry)) {
         Own::Listed
     } else if addresses.any(could_be) {
         Own::Unknown

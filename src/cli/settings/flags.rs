@@ -28,9 +28,12 @@ pub(crate) struct SettingsArgs {
     /// The node that the directory must belong to, 16 hexadecimal digits, so that a lost volume is noticed [default: any]
     #[arg(long, value_name = "NODE")]
     expected_node: Option<String>,
-    /// The IP address and port where the other nodes of its cluster reach it; keep it to them: there is no authentication [no default: this with --peers]
+    /// The IP address and port where it listens for the other nodes of its cluster; keep it to them: there is no authentication [no default: this with --peers]
     #[arg(long, value_name = "ADDRESS:PORT")]
     peer_listen: Option<String>,
+    /// Where they reach it if it is behind a mapped port or has a name, HOST:PORT [default: --peer-listen]
+    #[arg(long, value_name = "HOST:PORT")]
+    peer_advertise: Option<String>,
     /// Where the nodes of its cluster are, separated by commas: HOST:PORT, dns:NAME:PORT for all addresses of a name, or srv:NAME for its SRV records; its own --peer-listen may be among them [default: none, the node stands alone]
     #[arg(long, value_name = "PEER,…")]
     peers: Option<String>,
@@ -82,6 +85,7 @@ impl SettingsArgs {
             Key::Memory => &self.memory,
             Key::ExpectedNode => &self.expected_node,
             Key::PeerListen => &self.peer_listen,
+            Key::PeerAdvertise => &self.peer_advertise,
             Key::Peers => &self.peers,
             Key::Nameserver => &self.nameserver,
             Key::Expect => &self.expect,

@@ -19,8 +19,10 @@ pub(crate) enum Key {
     Memory,
     /// The node that the directory must belong to.
     ExpectedNode,
-    /// The address and port where the node's peers reach it.
+    /// The address and port where the node listens for its peers.
     PeerListen,
+    /// Where the node's peers reach it, if that is another.
+    PeerAdvertise,
     /// Where the nodes of the cluster are.
     Peers,
     /// The name server that knows the names among them.
@@ -60,12 +62,13 @@ pub(super) enum Kind {
 
 impl Key {
     /// Every setting, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Listen,
         Self::Data,
         Self::Memory,
         Self::ExpectedNode,
         Self::PeerListen,
+        Self::PeerAdvertise,
         Self::Peers,
         Self::Nameserver,
         Self::Expect,
@@ -88,6 +91,7 @@ impl Key {
             Self::Memory => "memory",
             Self::ExpectedNode => "expected_node",
             Self::PeerListen => "peer_listen",
+            Self::PeerAdvertise => "peer_advertise",
             Self::Peers => "peers",
             Self::Nameserver => "nameserver",
             Self::Expect => "expect",
@@ -119,6 +123,7 @@ impl Key {
             | Self::Data
             | Self::ExpectedNode
             | Self::PeerListen
+            | Self::PeerAdvertise
             | Self::Peers
             | Self::Nameserver
             | Self::ColdStartHold

@@ -9,6 +9,7 @@ use figment::value::Value;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::LogFormat;
+use crate::discovery::host_and_port;
 use crate::engine::grant::NodeId;
 
 /// What a value must be, in words and as code.
@@ -31,6 +32,12 @@ pub(super) const SWITCH: Rule<bool> = Rule { words: "true or false", read: Value
 pub(super) const PEER_ADDRESS: Rule<SocketAddr> = Rule {
     words: "an IP address and a port from 1, such as 10.0.0.1:7978 or [::1]:7978",
     read: |value| value.as_str()?.parse().ok().filter(|address: &SocketAddr| address.port() != 0),
+};
+
+/// A name may be one that only the others know.
+pub(super) const REACHED_AT: Rule<String> = Rule {
+    words: "a host and a port from 1, such as 203.0.113.7:7978 or node-1.example:7978",
+    read: |value| value.as_str().filter(|text| host_and_port(text).is_some()).map(str::to_owned),
 };
 
 /// One that can be asked.

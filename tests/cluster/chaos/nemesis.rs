@@ -96,7 +96,11 @@ impl Nemesis {
     pub(crate) fn setup(self, home: &Path) -> Result<Setup, &'static str> {
         let mut setup = Setup::plain(home);
         match self {
-            Self::DeafOwner | Self::DeafLeader | Self::MuteOwner | Self::MuteLeader => setup.ways = Some(Ways::open()),
+            Self::DeafOwner | Self::DeafLeader | Self::MuteOwner | Self::MuteLeader => {
+                let ways = Ways::open();
+                setup.tools = ways.tools();
+                setup.ways = Some(ways);
+            }
             Self::JumpClock => {
                 let clocks: Option<Vec<Tool>> =
                     (0..3).map(|index| Tool::set_clock(&home.join(format!("clock-{index}")))).collect();

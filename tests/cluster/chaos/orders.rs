@@ -18,8 +18,15 @@ pub(crate) const MAX_CONNECTIONS: &str = "TURNSTILE_TEST_MAX_CONNECTIONS";
 const AT_A_TIME: usize = 1024;
 const FLOOD_LASTS: Duration = Duration::from_secs(15);
 
-/// The configuration, with the bound that the environment asks for.
-pub(crate) fn bounded(mut config: NodeConfig) -> NodeConfig {
+/// In the environment of a worker: where its node listens, if the others reach it elsewhere.
+pub(crate) const LISTENS_AT: &str = "TURNSTILE_TEST_LISTENS_AT";
+
+/// The configuration, with what the environment asks for.
+pub(crate) fn changed(mut config: NodeConfig) -> NodeConfig {
+    if let (Ok(listens_at), Some(cluster)) = (std::env::var(LISTENS_AT), &mut config.cluster) {
+        cluster.advertise = Some(cluster.listen.to_string());
+        cluster.listen = listens_at.parse().unwrap();
+    }
     if let Ok(max) = std::env::var(MAX_CONNECTIONS) {
         config.max_connections = max.parse().unwrap();
     }

@@ -43,7 +43,7 @@ pub(crate) struct Run {
     pub(crate) setup: Setup,
     pub(crate) workers: Vec<Option<Worker>>,
     pub(crate) ids: Vec<String>,
-    lists: Vec<Vec<SocketAddr>>,
+    addresses: Vec<SocketAddr>,
     pub(crate) seed: u64,
     pub(crate) until: Instant,
     pub(crate) history: Vec<String>,
@@ -55,13 +55,13 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn start(home: tempfile::TempDir, setup: Setup, lasts: Duration, seed: u64) -> Self {
-        let lists = setup.ways.as_ref().map_or_else(|| vec![free_addresses(3); 3], |ways| ways.lists.clone());
-        let spawn = |index: usize| Worker::spawn_under(&setup.tools[index], &setup.homes[index], &lists[index], index);
+        let addresses = setup.ways.as_ref().map_or_else(|| free_addresses(3), |ways| ways.addresses.clone());
+        let spawn = |index: usize| Worker::spawn_under(&setup.tools[index], &setup.homes[index], &addresses, index);
         let mut workers: Vec<Worker> = (0..3).map(spawn).collect();
         let ids = await_all(&mut workers);
         let (workers, until) = (workers.into_iter().map(Some).collect(), Instant::now() + lasts);
         let (history, backs, notes, failures) = Default::default();
-        let mut run = Self { home, setup, workers, ids, lists, seed, until, history, backs, notes, failures };
+        let mut run = Self { home, setup, workers, ids, addresses, seed, until, history, backs, notes, failures };
         (0..3).for_each(|index| run.call(index));
         run
     }
@@ -113,7 +113,7 @@ impl Run {
     /// Starts these workers again, without a tool, and has them call when they serve.
     pub(crate) fn restart(&mut self, indices: &[usize]) {
         for index in indices {
-            self.workers[*index] = Some(Worker::spawn(&self.setup.homes[*index], &self.lists[*index], *index));
+            self.workers[*index] = Some(Worker::spawn(&self.setup.homes[*index], &self.addresses, *index));
         }
         for index in indices {
             self.worker(*index).expect("serving");
@@ -124,7 +124,7 @@ impl Run {
     /// Starts one more worker, which knows where the others are, and has it call when it serves.
     pub(crate) fn join(&mut self) {
         let index = self.workers.len();
-        let mut addresses = self.lists[0].clone();
+        let mut addresses = self.addresses.clone();
         addresses.extend(free_addresses(1));
         self.workers.push(Some(Worker::spawn(self.home.path(), &addresses, index)));
         let id = self.worker(index).expect("serving");
