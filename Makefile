@@ -65,6 +65,7 @@ stop: ## End the cluster
 
 .PHONY: test
 test: toolchain ## Run all tests
+	cargo build $(CARGO_FLAGS),next-level --bin turnstile-next
 	cargo test $(CARGO_FLAGS)
 
 .PHONY: failover

@@ -10,6 +10,7 @@ use crate::consensus::Consensus;
 use crate::drain::{Drain, DrainError};
 use crate::engine::grant::{NodeId, ShardId};
 use crate::engine::key::ConnectionKey;
+use crate::engine::ledger::Level;
 use crate::engine::membership::{Replicas, Role};
 use crate::owner::OwnersHandle;
 use crate::peers::{PeerReport, Peers};
@@ -40,6 +41,12 @@ pub struct Status {
     pub spares: BTreeSet<NodeId>,
     /// Who owns connections by the ring.
     pub members: BTreeSet<NodeId>,
+    /// By which rules its ledger applies entries: see [`Status::newest_level`].
+    pub level: u32,
+    /// The newest level that its release knows. The cluster's level is raised when all of its nodes know it.
+    pub newest_level: u32,
+    /// Its release.
+    pub release: &'static str,
     /// The newest entry of its log.
     pub last_log_index: u64,
     /// The newest entry in its ledger.
@@ -94,6 +101,9 @@ impl Admin {
             voters: replicas.voters,
             spares: replicas.spares,
             members: ring.members().keys().copied().collect(),
+            level: ledger.level().get(),
+            newest_level: Level::NEWEST.get(),
+            release: env!("CARGO_PKG_VERSION"),
             last_log_index: standing.last_log_index.unwrap_or_default(),
             applied_index: standing.applied_index.unwrap_or_default(),
             tracked: ledger.tracked(),

@@ -18,6 +18,7 @@ use crate::consensus::transport::{Alone, Transport};
 use crate::consensus::{self, Consensus, ConsensusError};
 use crate::drain::{Drain, DrainError};
 use crate::engine::grant::{Epoch, Incarnation, NodeId};
+use crate::engine::ledger::{Level, UnknownLevel};
 use crate::engine::membership::Role;
 use crate::engine::ring::Ring;
 use crate::owner::{Owners, OwnersHandle};
@@ -119,7 +120,12 @@ impl Node {
             (Some(peers), Some(cluster)) => {
                 come_to_a_cluster(peers, cluster, consensus, &submitter, may_own, &mut tasks).await?;
             }
-            _ => consensus.found_alone().await?,
+            _ => {
+                consensus.found_alone().await?;
+                let (way, level) = (submitter.clone(), consensus.ledger().level());
+                // It has nobody to wait for. An end of consensus is told below.
+                tasks.spawn(async move { drop(consensus::raise(&way, level, Level::NEWEST).await) });
+            }
         }
         let (ledger, max_in_flight) = (consensus.ledger().clone(), config.max_in_flight);
         let (proposer, proposals) = Proposer::new(member, config.shards, submitter.clone(), ledger.clone(), ownership);
@@ -129,6 +135,7 @@ impl Node {
             epoch = serves(id, peers.as_ref(), proposer.joined(), rings.clone()) => epoch?,
             reason = consensus.ended() => return Err(StartError::Stopped { reason }),
             end = &mut proposals => return Err(StartError::Stopped { reason: end.to_string() }),
+            unknown = outdated(peers.as_ref()) => return Err(StartError::Consensus(unknown.into())),
         };
         let owners = Owners::start(id, config, clock, proposer.clone(), ledger).await;
         let owners = owners.map_err(|error| StartError::Owners { reason: error.to_string() })?;
@@ -142,7 +149,7 @@ impl Node {
         let stopped = watch::Sender::new(None);
         let router = Router::new(owners.handle(), rings.clone(), sessions, proposer, stopped.subscribe(), clock, max_in_flight);
         tasks.spawn(consensus.upkeep(submitter.clone()));
-        tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), services, stopped.clone()));
+        tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), peers.clone(), services, stopped.clone()));
         tracing::info!(node = %id, epoch = epoch.0.0, "serving");
         let drain = peers.clone().map(|peers| Drain::new(peers, Arc::clone(consensus), submitter, owners.handle()));
         let admin = Admin::new(Arc::clone(consensus), peers, owners.handle(), drain);
@@ -259,6 +266,7 @@ async fn end_with(
     proposals: impl Future<Output = consensus::proposer::ProposerEnd>,
     consensus: Arc<Consensus>,
     owners: OwnersHandle,
+    peers: Option<Peers>,
     services: watch::Sender<Services>,
     stopped: watch::Sender<Option<Arc<str>>>,
 ) {
@@ -267,12 +275,21 @@ async fn end_with(
         // A disk may fail while nobody asks for anything.
         end = consensus.ended() => end,
         () = owners.ended() => "its owners have ended".to_owned(),
+        unknown = outdated(peers.as_ref()) => unknown.to_string(),
     };
     let reason = consensus.failure().map_or(end, |failure| failure.to_string());
     if announce(&stopped, &reason) {
         tracing::error!(%reason, "the node stops: nothing is acknowledged any more");
     }
     drop(services);
+}
+
+/// Returns when this release is too old for its cluster, which a node by itself never is. Cancel-safe.
+async fn outdated(peers: Option<&Peers>) -> UnknownLevel {
+    match peers {
+        Some(peers) => peers.outdated().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Says why the node has stopped, if this is the first reason: that one stands.

@@ -6,6 +6,7 @@
 mod belonging;
 mod check_quorum;
 pub(crate) mod committer;
+mod image;
 mod joining;
 mod network;
 mod pace;
@@ -33,7 +34,7 @@ use tokio::sync::watch;
 pub(crate) use self::belonging::{Belonging, BelongingError, FoundingAnswer};
 use self::check_quorum::CheckQuorum;
 use self::committer::{CommitError, Committer};
-pub(crate) use self::joining::{hold, join};
+pub(crate) use self::joining::{hold, join, raise};
 use self::network::Network;
 use self::pace::Pace;
 use self::state_machine::{LedgerReader, StateMachine};
@@ -45,7 +46,7 @@ use crate::clock::{self, Clock};
 use crate::config::Storage;
 use crate::engine::founding::Founding;
 use crate::engine::grant::{ClusterId, NodeId};
-use crate::engine::ledger::Command;
+use crate::engine::ledger::{Command, UnknownLevel};
 use crate::wire::codec::CodecError;
 
 /// A snapshot is worth while when the log is larger than this, and larger than the snapshot would be: so what is written for
@@ -66,6 +67,9 @@ pub enum ConsensusError {
     /// The data directory can't be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The cluster is of a later release.
+    #[error(transparent)]
+    UnknownLevel(#[from] UnknownLevel),
     /// Raft refused to start or stopped at once.
     #[error("consensus did not start: {reason}")]
     Raft {

@@ -16,16 +16,16 @@ use openraft::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::image::{self, ImageError};
 use super::storage::{SavedSnapshot, SnapshotStore};
 use super::types::TypeConfig;
 use crate::clock::Clock;
 use crate::engine::grant::{Incarnation, LogIndex, NodeId};
 use crate::engine::key::ConnectionKey;
-use crate::engine::ledger::{Answer, Ledger};
+use crate::engine::ledger::{Answer, Ledger, Level};
 use crate::engine::limiter::Limiter;
 use crate::engine::ring::Ring;
 use crate::engine::time::{LedgerTime, Timestamp};
-use crate::wire::codec;
 
 type Meta = SnapshotMeta<u64, EmptyNode>;
 
@@ -65,6 +65,11 @@ impl LedgerReader {
     /// The runs that own keys.
     pub(crate) fn members(&self) -> Vec<Incarnation> {
         self.applied.lock().ledger.members().collect()
+    }
+
+    /// By which rules the next entry is applied.
+    pub(crate) fn level(&self) -> Level {
+        self.applied.lock().ledger.level()
     }
 
     /// How many connections are tracked.
@@ -115,11 +120,12 @@ impl StateMachine {
     pub(crate) fn load(snapshots: SnapshotStore<EmptyNode>, clock: Clock) -> Result<Self, super::storage::StorageError> {
         let (meta, ledger, density) = match snapshots.load()? {
             Some(saved) => {
-                let ledger = codec::decode::<Ledger>(&saved.data).map_err(|source| snapshots.unreadable(source))?;
-                {
-                    let density = bytes_per_connection(&saved.data, &ledger);
-                    (saved.meta, ledger.restored(), density)
-                }
+                let ledger = image::read(&saved.data).map_err(|error| match error {
+                    ImageError::UnknownLevel(level) => level.into(),
+                    ImageError::Codec(source) => snapshots.unreadable(source),
+                })?;
+                let density = bytes_per_connection(&saved.data, &ledger);
+                (saved.meta, ledger, density)
             }
             None => (Meta::default(), Ledger::new(), 0),
         };
@@ -191,12 +197,19 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         I::IntoIter: Send,
     {
         let now = self.clock.now();
+        let mut unknown = None;
+        let known = entries.into_iter().map_while(|entry| {
+            let check = if let EntryPayload::Normal(body) = &entry.payload { body.check() } else { Ok(()) };
+            check.map_err(|level| unknown = Some(level)).is_ok().then_some(entry)
+        });
         let mut applied = self.applied.lock();
         // openraft would wait for ever for a state machine that has panicked; what is half applied is not used any more.
-        let answers =
-            panic::catch_unwind(AssertUnwindSafe(|| entries.into_iter().map(|entry| applied.apply(entry, now)).collect()));
+        let answers = panic::catch_unwind(AssertUnwindSafe(|| known.map(|entry| applied.apply(entry, now)).collect()));
         let answers = answers.map_err(|panic| StorageIOError::write_state_machine(&LedgerPanicked::of(&*panic)))?;
         publish(&self.ring, applied.ledger.ring());
+        if let Some(level) = unknown {
+            return Err(StorageIOError::write_state_machine(&level).into());
+        }
         Ok(answers)
     }
 
@@ -212,9 +225,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &Meta, snapshot: Box<Cursor<Vec<u8>>>) -> Result<(), StorageError<u64>> {
-        let damaged = |source: codec::CodecError| StorageIOError::read_snapshot(Some(meta.signature()), &source);
         let data = Arc::new(snapshot.into_inner());
-        let ledger = codec::decode::<Ledger>(&data).map_err(damaged)?.restored();
+        let ledger = image::read(&data).map_err(|error| StorageIOError::read_snapshot(Some(meta.signature()), &error))?;
         let density = bytes_per_connection(&data, &ledger);
         save(&self.snapshots, SavedSnapshot { meta: meta.clone(), data }).await?;
         self.bytes_per_connection.store(density, Ordering::Relaxed);
@@ -263,7 +275,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let (ledger, meta) = (std::mem::take(&mut self.ledger), self.meta.clone());
         let signature = meta.signature();
         let encoded = blocking(move || {
-            let data = codec::encode(&ledger).map_err(|error| StorageIOError::write_snapshot(Some(signature), &error))?;
+            let data = image::write(&ledger).map_err(|error| StorageIOError::write_snapshot(Some(signature), &error))?;
             let density = bytes_per_connection(&data, &ledger);
             Ok((data, density))
         });

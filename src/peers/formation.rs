@@ -71,6 +71,7 @@ pub(crate) async fn form(peers: &Peers, consensus: &Arc<Consensus>, expect: NonZ
             heard.iter().filter(|heard| heard.standing.serves).filter_map(|heard| heard.cluster).collect();
         let bound = heard.iter().filter(|heard| heard.cluster.is_some()).count();
         if let (1, Some(cluster)) = (serving.len(), serving.first()) {
+            heard.iter().filter(|heard| heard.standing.serves).try_for_each(|heard| heard.standing.level.check())?;
             tracing::info!(%cluster, "coming to a cluster");
             consensus.bind(*cluster).await?;
             continue;

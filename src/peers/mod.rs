@@ -58,13 +58,16 @@ use crate::clock::{self, Clock};
 use crate::consensus::Belonging;
 use crate::consensus::transport::{Call, Called, Transport, Unreachable};
 use crate::engine::grant::{Incarnation, NodeId};
+use crate::engine::ledger::Level;
 use crate::engine::membership::{Role, THERE_WITHIN};
 use crate::engine::ring::Ring;
 use crate::wire::standing::Standing;
 use crate::wire::v1;
 
-/// The version of the protocol between nodes.
-const PROTOCOL: u32 = 1;
+/// The newest and the oldest version of the protocol between nodes that this release speaks. A release that can't say what it has to in the former one speaks
+/// a newer one, and the former as well, until all are of its kind.
+const PROTOCOL: u32 = if cfg!(feature = "next-level") { 2 } else { 1 };
+const OLDEST_PROTOCOL: u32 = 1;
 
 /// How often an address is greeted: by a node without a cluster, and between replicas, who must miss each other soon.
 const GREET_EVERY: Duration = Duration::from_millis(100);
@@ -126,7 +129,8 @@ pub struct PeerReport {
 impl Peers {
     /// The other nodes of this one, which they reach at `listens_at`; none is known yet.
     pub(crate) fn new(own: Incarnation, belonging: Arc<Belonging>, clock: Clock, listens_at: String) -> Self {
-        let (links, hints, standing, hands_over, hearing, refused) = Default::default();
+        let (links, hints, hands_over, hearing, refused) = Default::default();
+        let standing = Mutex::new(Standing { newest_level: Level::NEWEST, ..Standing::default() });
         let sessions_changed = latest::Sender::new(());
         Self {
             shared: Arc::new(Shared {
@@ -173,6 +177,7 @@ impl Peers {
             node: own.node.get(),
             run: own.run.get(),
             to,
+            oldest_protocol: Some(OLDEST_PROTOCOL),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::consensus::Consensus;
 use crate::consensus::submitter::Submitter;
 use crate::engine::grant::NodeId;
-use crate::engine::ledger::Command;
+use crate::engine::ledger::{Command, Level};
 use crate::engine::membership::{KnownReplicas, Role, Seen, plan};
 
 /// How often the leader looks.
@@ -32,6 +32,7 @@ pub(crate) async fn reconcile(peers: &Peers, consensus: &Consensus, submitter: &
             continue;
         }
         mark_others_down(consensus, submitter, &known).await;
+        raise_level(peers, consensus, submitter, &known).await;
     }
 }
 
@@ -43,7 +44,9 @@ fn seen(peers: &Peers, consensus: &Consensus) -> BTreeMap<NodeId, Seen> {
     // A node that has moved was heard at two addresses: the later one counts.
     let mut all: Vec<_> = peers.heard().filter(|heard| heard.cluster == Some(cluster)).collect();
     all.sort_by_key(|heard| heard.at);
-    for heard in all {
+    // Who does not know the ledger's rules can't have the log.
+    let level = consensus.ledger().level();
+    for heard in all.into_iter().filter(|heard| heard.standing.newest_level >= level) {
         let (node, silent_for) = (heard.by.node, now.saturating_since(heard.at));
         let is_caught_up = consensus.is_caught_up(node);
         seen.insert(node, Seen { silent_for, is_leaving: heard.standing.is_leaving, is_caught_up });
@@ -59,6 +62,25 @@ async fn mark_others_down(consensus: &Consensus, submitter: &Submitter, known: &
             if let Err(error) = submitter.submit(&Command::MarkDown { incarnation }).await {
                 tracing::debug!(%error, "a member without a log could not be marked down");
             }
+        }
+    }
+}
+
+/// The rules of a new level hold as soon as all replicas, and all others that are there and may become one, know it.
+async fn raise_level(peers: &Peers, consensus: &Consensus, submitter: &Submitter, known: &KnownReplicas) {
+    let (own, cluster) = (peers.node(), Some(peers.shared.belonging.cluster()));
+    let there: BTreeMap<NodeId, Level> = peers
+        .there()
+        .filter(|heard| heard.cluster == cluster)
+        .map(|heard| (heard.by.node, heard.standing.newest_level))
+        .collect();
+    let is_there = |node: &NodeId| *node == own || there.contains_key(node);
+    let newest = there.values().copied().fold(Level::NEWEST, Level::min);
+    let level = consensus.ledger().level();
+    if newest > level && known.replicas.all().all(|node| is_there(&node)) {
+        match submitter.submit(&Command::Raise { to: newest }).await {
+            Ok(_) => tracing::info!(level = %newest, "all nodes know this level of the ledger: its rules hold from now on"),
+            Err(error) => tracing::debug!(%error, "the ledger's level could not be raised; looking again"),
         }
     }
 }

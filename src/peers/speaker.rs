@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use tonic::Status;
 
-use super::{PROTOCOL, Peers, copies};
+use super::{OLDEST_PROTOCOL, PROTOCOL, Peers, copies};
 use crate::engine::grant::{ClusterId, Incarnation, NodeId};
 use crate::wire::v1;
 
@@ -39,11 +39,7 @@ impl Peers {
     /// A status that names what is wrong with it.
     pub(super) fn identify(&self, sender: Option<&v1::Sender>) -> Result<Speaker, Status> {
         let sender = sender.ok_or_else(|| Status::invalid_argument("sender: is not set: it is required"))?;
-        if sender.protocol != PROTOCOL {
-            let found = sender.protocol;
-            let rule = format!("the sender speaks version {found} of the nodes' protocol; this node speaks version {PROTOCOL}");
-            return Err(Status::failed_precondition(rule));
-        }
+        check_protocol(sender)?;
         let cluster = <[u8; 16]>::try_from(sender.cluster.as_slice()).map_err(|_| {
             Status::invalid_argument(format!("sender.cluster: has {} bytes: a cluster id takes 16", sender.cluster.len()))
         })?;
@@ -80,4 +76,16 @@ impl Peers {
         }
         Ok(speaker)
     }
+}
+
+/// Whether there is a version of the protocol that both speak.
+fn check_protocol(sender: &v1::Sender) -> Result<(), Status> {
+    let (newest, oldest) = (sender.protocol, sender.oldest_protocol.unwrap_or(sender.protocol));
+    if newest >= OLDEST_PROTOCOL && oldest <= PROTOCOL {
+        return Ok(());
+    }
+    let rule = format!(
+        "the sender speaks versions {oldest} to {newest} of the nodes' protocol; this node speaks versions {OLDEST_PROTOCOL} to {PROTOCOL}"
+    );
+    Err(Status::failed_precondition(rule))
 }

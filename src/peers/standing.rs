@@ -9,6 +9,7 @@ use super::{Peers, Speaker};
 use crate::clock;
 use crate::consensus::Consensus;
 use crate::engine::grant::NodeId;
+use crate::engine::ledger::UnknownLevel;
 use crate::engine::membership::{KnownReplicas, Replicas, Role};
 use crate::wire::standing::Standing;
 
@@ -69,6 +70,18 @@ impl Peers {
         self.shared.hands_over.store(false, Ordering::Release);
     }
 
+    /// Returns when the cluster has raised its ledger to a level that this release does not know. Cancel-safe.
+    pub(crate) async fn outdated(&self) -> UnknownLevel {
+        loop {
+            let cluster = Some(self.shared.belonging.cluster());
+            let mut serving = self.there().filter(|heard| heard.standing.serves && heard.cluster == cluster);
+            if let Some(unknown) = serving.find_map(|heard| heard.standing.level.check().err()) {
+                return unknown;
+            }
+            clock::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Whether any other node of this cluster is there and stays.
     pub(crate) fn others_stay(&self) -> bool {
         let cluster = Some(self.shared.belonging.cluster());
@@ -90,6 +103,7 @@ pub(crate) async fn stand(peers: &Peers, consensus: &Consensus, may_own: &watch:
             let mut standing = peers.shared.standing.lock();
             standing.leader = own.leader.filter(|_| role != Role::Observer);
             standing.serves = serves;
+            standing.level = consensus.ledger().level();
         }
         // Its own log may be an old one, by which it is a voter still.
         consensus.allow_elections(role == Role::Voter);

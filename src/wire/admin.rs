@@ -38,6 +38,9 @@ pub(crate) fn to_status(status: Status) -> v1::GetStatusResponse {
         peers: status.peers.into_iter().map(to_peer).collect(),
         role: to_role(status.role).into(),
         spares: ids(status.spares),
+        level: status.level,
+        newest_level: status.newest_level,
+        release: status.release.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::fields::BadField;
 use super::peer;
 use super::v1;
 use crate::engine::grant::{NodeId, ShardCount};
+use crate::engine::ledger::Level;
 use crate::engine::membership::{KnownReplicas, Replicas};
 use crate::engine::ring::Ring;
 
@@ -25,6 +26,10 @@ pub(crate) struct Standing {
     pub serves: bool,
     /// Whether it wants to go.
     pub is_leaving: bool,
+    /// By which rules its ledger applies entries.
+    pub level: Level,
+    /// The newest level that it knows.
+    pub newest_level: Level,
 }
 
 /// A standing as it travels.
@@ -36,18 +41,20 @@ pub(crate) fn from_standing(standing: &Standing) -> v1::Standing {
         voters: ids(&replicas.voters),
         spares: ids(&replicas.spares),
     });
-    let Standing { leader, serves, is_leaving, .. } = *standing;
-    v1::Standing { replicas, leader: leader.map(NodeId::get), serves, is_leaving }
+    let Standing { leader, serves, is_leaving, level, newest_level, .. } = *standing;
+    let (leader, level, newest_level) = (leader.map(NodeId::get), level.get(), newest_level.get());
+    v1::Standing { replicas, leader, serves, is_leaving, level, newest_level }
 }
 
 /// Parses a standing; one that says nothing is that of a node without a cluster.
 pub(crate) fn standing(message: Option<v1::Standing>) -> Standing {
-    let v1::Standing { replicas, leader, serves, is_leaving } = message.unwrap_or_default();
+    let v1::Standing { replicas, leader, serves, is_leaving, level, newest_level } = message.unwrap_or_default();
     let known = replicas.map(|v1::Replicas { term, index, voters, spares }| {
         let nodes = |ids: Vec<u64>| ids.into_iter().map(NodeId::new).collect();
         KnownReplicas { at: (term, index), replicas: Replicas { voters: nodes(voters), spares: nodes(spares) } }
     });
-    Standing { known, leader: leader.map(NodeId::new), serves, is_leaving }
+    let (level, newest_level) = (Level::new(level), Level::new(newest_level));
+    Standing { known, leader: leader.map(NodeId::new), serves, is_leaving, level, newest_level }
 }
 
 /// A ring as it travels.
@@ -85,7 +92,14 @@ mod tests {
         let node = NodeId::new;
         let replicas = Replicas { voters: [node(1), node(2)].into(), spares: [node(3)].into() };
         let known = Some(KnownReplicas { at: (7, 9), replicas });
-        let told = Standing { known, leader: Some(node(1)), serves: true, is_leaving: true };
+        let told = Standing {
+            known,
+            leader: Some(node(1)),
+            serves: true,
+            is_leaving: true,
+            level: Level::new(3),
+            newest_level: Level::new(4),
+        };
         assert_eq!(standing(Some(from_standing(&told))), told);
         assert_eq!(standing(None), Standing::default());
         let whole = Ring::new(peer::epoch(5), [(node(1), ShardCount::MIN), (node(9), ShardCount::MAX)].into());

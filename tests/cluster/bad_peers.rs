@@ -61,7 +61,7 @@ async fn who_is_no_node_of_this_cluster_is_refused_by_what_is_wrong_whatever_it_
     let versions = |found| {
         (
             Code::FailedPrecondition,
-            format!("the sender speaks version {found} of the nodes' protocol; this node speaks version 1"),
+            format!("the sender speaks versions {found} to {found} of the nodes' protocol; this node speaks versions 1 to 1"),
         )
     };
     let other = nodes[1].id();

@@ -38,3 +38,4 @@ mod stranger;
 mod support;
 mod together;
 mod tools;
+mod upgrade;

@@ -33,7 +33,8 @@ impl RawSession {
     pub(crate) async fn begin(address: SocketAddr) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
         let mut client = PeerServiceClient::new(soon(endpoint.connect()).await.unwrap());
-        let stranger = v1::Sender { protocol: 1, cluster: vec![0; 16], is_bound: false, node: 7, run: 7, to: 0 };
+        let stranger =
+            v1::Sender { protocol: 1, cluster: vec![0; 16], is_bound: false, node: 7, run: 7, to: 0, oldest_protocol: None };
         let greeting = v1::GreetRequest { sender: Some(stranger.clone()), ..v1::GreetRequest::default() };
         let greeted = soon(client.greet(greeting)).await.unwrap().into_inner().sender.unwrap();
         let sender = v1::Sender { cluster: greeted.cluster, is_bound: true, to: greeted.node, ..stranger };

@@ -28,7 +28,8 @@ impl Stranger {
     pub(crate) async fn at(address: SocketAddr) -> Self {
         let channel = soon(Endpoint::from_shared(format!("http://{address}")).unwrap().connect()).await.unwrap();
         let mut client = PeerServiceClient::new(channel);
-        let unbound = v1::Sender { protocol: 1, cluster: vec![0; 16], is_bound: false, node: NODE, run: 1, to: 0 };
+        let unbound =
+            v1::Sender { protocol: 1, cluster: vec![0; 16], is_bound: false, node: NODE, run: 1, to: 0, oldest_protocol: None };
         let greeting = v1::GreetRequest { sender: Some(unbound), ..v1::GreetRequest::default() };
         let theirs = soon(client.greet(greeting)).await.unwrap().into_inner().sender.unwrap();
         Self { client, theirs }

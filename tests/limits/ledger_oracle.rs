@@ -97,6 +97,7 @@ impl Oracle {
                 self.hold = self.hold.filter(|former| ends_at(*former) > ends_at(hold)).or(Some(hold));
                 assert_eq!(*answer, Answer::Held);
             }
+            Command::Raise { to } => assert_eq!(*answer, Answer::Raised { level: *to }),
             Command::Join { incarnation, shards, seen } => {
                 let is_member = self.members.get(&incarnation.node).is_some_and(|member| member.incarnation == *incarnation);
                 if !is_member && *seen != self.epoch {

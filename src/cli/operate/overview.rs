@@ -57,6 +57,10 @@ pub(super) struct Cluster {
     pub(super) replicas: BTreeSet<String>,
     /// Connections whose windows aren't empty.
     pub(super) tracked: u64,
+    /// By which rules its ledger applies entries.
+    pub(super) level: u32,
+    /// The newest that any of its nodes knows.
+    pub(super) newest_level: u32,
 }
 
 /// All that was asked.
@@ -85,7 +89,10 @@ impl Overview {
             let leader = if leads(view) { Some(view.node.clone()) } else { known };
             let (members, voters) = (view.members.iter().cloned().collect(), view.voters.iter().cloned().collect());
             let replicas = view.voters.iter().chain(&view.spares).cloned().collect();
-            (id.to_owned(), Cluster { id: id.to_owned(), leader, members, voters, replicas, tracked: view.tracked })
+            let of_it = answered.iter().filter(|status| status.cluster == id);
+            let newest_level = of_it.map(|status| status.newest_level).max().unwrap_or_default();
+            let (id, tracked, level) = (id.to_owned(), view.tracked, view.level);
+            (id.clone(), Cluster { id, leader, members, voters, replicas, tracked, level, newest_level })
         };
         Self { clusters: views.into_iter().map(cluster).collect() }
     }

@@ -59,7 +59,7 @@ fn page(nodes: &[(&str, &Answer<GetStatusResponse>)], overview: &Overview) -> St
         }
     });
     let rows: Vec<Row<9>> = rows.collect();
-    let clusters = overview.clusters.values().map(line);
+    let clusters = overview.clusters.values().map(|cluster| line(cluster) + &upgrade(cluster, nodes));
     let no_leader =
         (!overview.clusters.is_empty() && !overview.is_led()).then(|| "nobody leads: nothing is granted now\n".to_owned());
     [table(HEAD, NUMBERS, &rows), "\n".to_owned()]
@@ -78,11 +78,36 @@ fn line(Cluster { id, members, voters, replicas, tracked, .. }: &Cluster) -> Str
     format!("cluster {id}: {there} of {all} replicas are in, {voters} of them voters, {tracked} connections tracked\n")
 }
 
+/// Who still keeps the cluster from the rules of a newer release, if anybody does.
+fn upgrade(cluster: &Cluster, nodes: &[(&str, &Answer<GetStatusResponse>)]) -> String {
+    let Cluster { id, level, newest_level, .. } = cluster;
+    if newest_level <= level {
+        return String::new();
+    }
+    let is_behind = |status: &GetStatusResponse| status.cluster == *id && status.newest_level < *newest_level;
+    let behind = nodes
+        .iter()
+        .filter_map(|(address, answer)| answer.as_ref().ok().filter(|status| is_behind(status)).map(|status| (address, status)));
+    let behind: Vec<String> =
+        behind.map(|(address, status)| format!("{address} (release {})", printable(&status.release))).collect();
+    let whom = if behind.is_empty() { "nodes that were not asked or do not answer".to_owned() } else { behind.join(", ") };
+    format!("its ledger is at level {level}; level {newest_level} waits for {whom}\n")
+}
+
 fn object(nodes: &[(&str, &Answer<GetStatusResponse>)], overview: &Overview) -> String {
     let clusters = overview.clusters.values().map(|cluster| {
-        let Cluster { id, leader, members, voters, replicas, tracked } = cluster;
+        let Cluster { id, leader, members, voters, replicas, tracked, level, newest_level } = cluster;
         let spares: Vec<&String> = replicas.difference(voters).collect();
-        json!({ "id": id, "leader": leader, "members": members, "voters": voters, "spares": spares, "tracked": tracked })
+        json!({
+            "id": id,
+            "leader": leader,
+            "members": members,
+            "voters": voters,
+            "spares": spares,
+            "tracked": tracked,
+            "level": level,
+            "newest_level": newest_level,
+        })
     });
     let rows = nodes.iter().map(|(address, answer)| row(address, overview.role(answer), answer));
     let all = json!({ "clusters": clusters.collect::<Vec<Value>>(), "nodes": rows.collect::<Vec<Value>>() });
@@ -110,6 +135,9 @@ fn row(address: &str, role: Role, answer: &Answer<GetStatusResponse>) -> Value {
             "tracked": status.tracked,
             "connections": status.connections,
             "waiters": status.waiters,
+            "level": status.level,
+            "newest_level": status.newest_level,
+            "release": status.release,
             "peers": status.peers.iter().map(|peer| json!({
                 "address": peer.address,
                 "node": peer.node,

@@ -9,13 +9,13 @@ use openraft::storage::RaftLogStorageExt;
 
 use super::*;
 use crate::clock;
+use crate::consensus::image;
 use crate::consensus::tests::{Running, start};
 use crate::engine::grant::{Epoch, Incarnation, LogIndex, ShardCount};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Answer, Ask, Batch, BatchNumber, Ledger, Proposal, Verdict};
 use crate::engine::rate::{Cost, Limits, RateLimit};
 use crate::engine::time::LedgerTime;
-use crate::wire::codec;
 
 const TERM: u64 = 5;
 const OTHERS: [u64; 2] = [11, 12];
@@ -94,7 +94,7 @@ async fn refused(path: &Path) -> String {
 fn ledger_in(path: &Path) -> Ledger {
     let directory = Arc::new(DataDir::open(path, None).unwrap());
     let saved = SnapshotStore::<EmptyNode>::on_disk(directory).load().unwrap().unwrap();
-    codec::decode::<Ledger>(&saved.data).unwrap().restored()
+    image::read(&saved.data).unwrap()
 }
 
 async fn goes_on_alone(path: &Path) -> Running {

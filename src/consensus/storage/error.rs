@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::engine::ledger::UnknownLevel;
 use crate::wire::codec::CodecError;
 
 /// Why a data directory could not be opened, read or written.
@@ -62,6 +63,9 @@ pub enum StorageError {
         /// The version this release reads.
         known: u32,
     },
+    /// The snapshot, or an entry of the log, has rules that this release does not know.
+    #[error(transparent)]
+    UnknownLevel(#[from] UnknownLevel),
     /// A small file (identity, vote, purged, snapshot) is damaged.
     #[error("{} is corrupt: {rule}", path.display())]
     CorruptFile {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::level::{Level, UnknownLevel};
 use crate::engine::grant::{Charge, Epoch, Incarnation, ShardCount};
 use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Cost, Limits};
@@ -17,6 +18,16 @@ pub struct LedgerEntry {
     pub stamp: LedgerTime,
     /// In the order in which they are applied.
     pub commands: Vec<Command>,
+}
+
+impl LedgerEntry {
+    /// Whether this release knows the rules that hold after this entry. One that does not must apply neither this nor any later entry.
+    ///
+    /// # Errors
+    /// [`UnknownLevel`].
+    pub fn check(&self) -> Result<(), UnknownLevel> {
+        self.commands.iter().try_for_each(|command| if let Command::Raise { to } = command { to.check() } else { Ok(()) })
+    }
 }
 
 /// One thing the ledger does.
@@ -44,6 +55,11 @@ pub enum Command {
     Hold {
         /// The longest that any is held back. Windows that are longer are promised from one window of theirs later only.
         at_most: Duration,
+    },
+    /// From the next command on, the rules of this level hold; those of a later one go on.
+    Raise {
+        /// A level that all replicas know.
+        to: Level,
     },
 }
 
@@ -169,4 +185,9 @@ pub enum Answer {
     Ticked,
     /// What was granted before can break no window, but those longer than was asked for.
     Held,
+    /// The rules of this level hold.
+    Raised {
+        /// The one that was asked for, or a later one.
+        level: Level,
+    },
 }

@@ -7,6 +7,7 @@
 mod command;
 mod hold;
 mod leader_clock;
+mod level;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::command::{Action, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, Proposal, Return, Verdict};
 pub use self::leader_clock::LeaderClock;
+pub use self::level::{Level, UnknownLevel};
 
 use self::hold::Hold;
 use crate::engine::fault::Fault;
@@ -53,6 +55,7 @@ struct Member {
 /// The state machine behind the log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
+    level: Level,
     now: LedgerTime,
     epoch: Epoch,
     members: BTreeMap<NodeId, Member>,
@@ -82,7 +85,7 @@ impl Ledger {
         self
     }
 
-    /// Applies the entry at `index` of the log: one answer for each of its commands.
+    /// Applies the entry at `index` of the log, which has passed [`LedgerEntry::check`]: one answer for each of its commands.
     pub fn apply(&mut self, index: LogIndex, entry: &LedgerEntry) -> Vec<Answer> {
         // Strictly increasing, so that a stamp names one entry.
         self.now = entry.stamp.max(self.now + Duration::from_nanos(1));
@@ -98,6 +101,10 @@ impl Ledger {
             Command::Propose(batch) => self.settle(batch),
             Command::Tick => Answer::Ticked,
             Command::Hold { at_most } => self.hold_back(*at_most),
+            Command::Raise { to } => {
+                self.level = self.level.max(*to);
+                Answer::Raised { level: self.level }
+            }
         }
     }
 
@@ -187,6 +194,9 @@ impl Ledger {
                 Verdict::Done { stamp }
             }
         };
+        if let (Verdict::Charged { .. }, Some(rest)) = (&verdict, self.level.rest_after_charge()) {
+            account.limiter.pause(stamp + rest);
+        }
         // A place in the order of expiry is only ever too early, and corrected when it comes up: a busy
         // connection moves once a window, not once a charge.
         if account.listed_at <= stamp || account.limiter.forgotten_at() < account.listed_at {
@@ -219,6 +229,12 @@ impl Ledger {
                 self.expiries.insert((forgotten_at, key));
             }
         }
+    }
+
+    /// By which rules the next entry is applied.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        self.level
     }
 
     /// Ledger time: the stamp of the newest entry.
