@@ -12,25 +12,26 @@ use crate::support::free_addresses;
 const SOON: Duration = Duration::from_secs(15);
 
 /// Starts one more worker, which knows the addresses of some that are there.
-fn join(home: &Path, known: &[SocketAddr], index: usize) -> (Worker, SocketAddr) {
+pub(crate) fn join(home: &Path, known: &[SocketAddr], index: usize) -> (Worker, SocketAddr) {
     let own = free_addresses(1)[0];
     let mut addresses = vec![own];
     addresses.extend(known);
-    // Its place in the list is that of its own address; its number is what tells its data from others'.
-    let worker = Worker::spawn(&home.join(format!("joined-{index}")), &addresses, 0);
+    // Its place in the list is that of its own address; its number is what tells its data, and its calls, from others'.
+    let mut worker = Worker::spawn(&home.join(format!("joined-{index}")), &addresses, 0);
+    worker.index = index;
     worker.expect("serving");
     (worker, own)
 }
 
 /// Calls at these workers for a connection, all waiting at once.
-fn load(worker: &mut Worker, name: &str, niceness: u32, calls: usize) {
+pub(crate) fn load(worker: &mut Worker, name: &str, niceness: u32, calls: usize) {
     worker.order(&format!("load {name} {COUNT} {} {niceness} {calls}", WINDOW.as_millis()));
     // Its answer comes when they wait.
     worker.ask("status", "status");
 }
 
 /// Waits until a worker says that this is how the replicas are: its own role, voters, spares.
-fn await_replicas(worker: &mut Worker, expected: &str) {
+pub(crate) fn await_replicas(worker: &mut Worker, expected: &str) {
     let began = Instant::now();
     loop {
         let found = worker.ask("replicas", "replicas");
@@ -106,6 +107,55 @@ fn a_node_that_joins_and_one_that_leaves_move_their_keys_only_and_lose_nobody() 
         );
         assert!(join_gap <= Duration::from_secs(1) && leave_gap <= Duration::from_secs(1), "{name}: {join_gap:?}, {leave_gap:?}");
     }
+}
+
+#[test]
+fn a_leader_that_owns_and_leaves_is_missed_for_a_moment_only() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut workers, ids, _) = cluster(home.path());
+    let status = workers[0].ask("status", "status");
+    let leader = ids.iter().position(|id| status.ends_with(id.as_str())).unwrap();
+    let names: Vec<String> = ids.iter().map(|id| owned_by(&mut workers, id, "led")).collect();
+    let leader = workers.remove(leader);
+    for worker in &mut workers {
+        names.iter().for_each(|name| load(worker, name, 0, 30));
+    }
+    let mut starts = Vec::new();
+    collect(&workers, &mut starts, 40);
+    let leaves_at = now();
+    leader.leave();
+    println!("the leader left within {:?}", now() - leaves_at);
+    let all = 2 * 30 * names.len();
+    collect(&workers, &mut starts, all);
+    assert_eq!(starts.len(), all, "everyone is served once");
+    for name in &names {
+        let own: Vec<Start> = starts.iter().filter(|start| start.connection == *name).cloned().collect();
+        judge_windows(&own);
+        let pauses = gaps(&own, leaves_at, 2);
+        println!("{name}: longest pauses beyond the window {pauses:?}");
+        assert!(pauses[0] <= Duration::from_secs(1), "{name}: {pauses:?}");
+    }
+}
+
+#[test]
+fn the_only_voter_leaves_when_another_node_is_there_to_take_its_place() {
+    let home = tempfile::tempdir().unwrap();
+    let addresses = free_addresses(1);
+    let mut first = Worker::spawn(home.path(), &addresses, 0);
+    first.expect("serving");
+    let (mut second, _) = join(home.path(), &addresses, 1);
+    await_replicas(&mut first, "Voter 1 1");
+    load(&mut second, "left", 0, 30);
+    let mut starts = second.starts(15, QUIET);
+    let leaves_at = now();
+    first.leave();
+    starts.extend(second.starts(15, QUIET));
+    assert_eq!(starts.len(), 30, "everyone is served once");
+    judge_windows(&starts);
+    let pauses = gaps(&starts, leaves_at, 2);
+    println!("longest pauses beyond the window: {pauses:?}");
+    assert!(pauses[0] <= Duration::from_secs(1), "{pauses:?}");
+    await_replicas(&mut second, "Voter 1 0");
 }
 
 #[test]

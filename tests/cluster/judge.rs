@@ -1,5 +1,6 @@
 //! What the starts of calls must look like.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::process::{Start, Worker};
@@ -80,7 +81,8 @@ pub(crate) fn judge_order(starts: &[Start]) {
             assert!(!(waited_already && is_before), "{first:?} before {second:?}");
         }
     }
-    for worker in 0..3 {
+    let workers: BTreeSet<usize> = starts.iter().map(|start| start.worker).collect();
+    for worker in workers {
         for niceness in [0, 5] {
             let own = starts.iter().filter(|start| start.worker == worker && start.niceness == niceness);
             let own: Vec<&&Start> = own.collect();

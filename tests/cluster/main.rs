@@ -18,6 +18,7 @@ mod bad_sessions;
 mod broken_disk;
 mod chaos;
 mod clocks;
+mod crowd;
 mod discovery;
 mod faults;
 mod formation;

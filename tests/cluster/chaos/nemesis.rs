@@ -39,6 +39,8 @@ pub(crate) enum Nemesis {
     Drain,
     /// A fourth node comes, and the owner leaves.
     Replace,
+    /// Two nodes are gone for good; from what the third has left a new cluster is made, and two new nodes come to it.
+    Recover,
     /// The wall clock of the leader: an hour ahead, an hour back, right again.
     JumpClock,
     /// 200 ms more for each sync of the leader and another one.
@@ -59,7 +61,7 @@ pub(crate) enum Nemesis {
     Mixed,
 }
 
-pub(crate) const ALL: [Nemesis; 26] = [
+pub(crate) const ALL: [Nemesis; 27] = [
     Nemesis::Nothing,
     Nemesis::KillOwner,
     Nemesis::KillLeader,
@@ -77,6 +79,7 @@ pub(crate) const ALL: [Nemesis; 26] = [
     Nemesis::Join,
     Nemesis::Drain,
     Nemesis::Replace,
+    Nemesis::Recover,
     Nemesis::JumpClock,
     Nemesis::SlowSyncs,
     Nemesis::FailSyncs,
@@ -130,6 +133,7 @@ impl Nemesis {
             | Self::Join
             | Self::Drain
             | Self::Replace
+            | Self::Recover
             | Self::KillClient
             | Self::MassCancel
             | Self::LateRetries
@@ -171,6 +175,8 @@ impl Nemesis {
             // Nobody can be served for as long as it lasts.
             Self::CutAll => 7000,
             Self::Mixed => 7000,
+            // Nobody is served before somebody has recovered what is left, which then holds everything back for a window.
+            Self::Recover => 7000,
             // A commit waits for several slow syncs, one behind the other, and a vote for more.
             Self::SlowSyncs => 5000,
         })

@@ -1,6 +1,7 @@
 //! How each nemesis is done to a run, and whether it came about.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -10,6 +11,7 @@ use super::nemesis::Nemesis;
 use super::run::{Back, Run};
 use super::{client, retries};
 use crate::process::now;
+use crate::recovery::recover;
 use crate::tools::{delay_syncs, fail_syncs, jump};
 
 /// How long somebody may be stopped or cut off.
@@ -117,6 +119,7 @@ impl Run {
                 let owner = self.owner();
                 self.leave(owner);
             }
+            Nemesis::Recover => return self.recover(),
             Nemesis::JumpClock => return self.jump_clock(),
             Nemesis::SlowSyncs => return self.slow_syncs(),
             Nemesis::FailSyncs => return self.fail_syncs(),
@@ -157,6 +160,28 @@ impl Run {
         let held = cut(self, false);
         self.backs.push(Back { workers: vec![victim], since: now(), within: BACK });
         if held == 0 { Strike::Missed("nothing was said on the ways that were cut".to_owned()) } else { Strike::Struck }
+    }
+
+    /// Two disks are lost; the third node grants nothing, is recovered, and two new nodes come in the places of the lost ones.
+    fn recover(&mut self) -> Strike {
+        for index in [1, 2] {
+            self.kill(index);
+            std::fs::remove_dir_all(self.data(index)).unwrap();
+        }
+        self.wait(TROUBLE / 5);
+        self.kill(0);
+        let (code, said) = recover(&self.data(0), &["--yes"]);
+        if code != Some(0) {
+            return Strike::Missed(said);
+        }
+        let since = now();
+        self.restart(&[0, 1, 2]);
+        self.backs.push(Back { workers: vec![0, 1, 2], since, within: ALL_BACK });
+        Strike::Struck
+    }
+
+    fn data(&self, index: usize) -> PathBuf {
+        self.setup.homes[index].join(format!("node-{index}"))
     }
 
     fn jump_clock(&mut self) -> Strike {
