@@ -2,7 +2,7 @@
 //!
 //! Promises: every proposal has one verdict, in the order of proposing; a batch whose answer was lost is sent again under its number, so it
 //! is charged once. The node is a member whenever it may be.
-//! Must not: give up on a batch. Its answer may be on the way, and the slots in it belong to somebody.
+//! Must not: give up on a batch while this run is a member. Its answer may be on the way, and the slots in it belong to somebody.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -177,11 +177,15 @@ impl Work {
                         break verdicts;
                     }
                     Ok(Answer::NotMember) => {
-                        self.shared.waiting.lock().splice(0..0, batch);
-                        self.shared.arrived.notify_one();
+                        self.take_back(batch);
                         return None;
                     }
                     Ok(_) => return Some(ProposerEnd::Superseded),
+                    // Who has no log any more may never hear who leads now, and no answer but the one above is left.
+                    Err(CommitError::NotLeader { .. }) if self.is_out(joined, &rings.borrow()) => {
+                        self.take_back(batch);
+                        return None;
+                    }
                     Err(CommitError::NotLeader { .. }) => clock::sleep(RETRY_AFTER).await,
                     Err(CommitError::Stopped { reason }) => return Some(ProposerEnd::Stopped { reason }),
                 }
@@ -192,10 +196,20 @@ impl Work {
 
     /// Returns once a ring is in force that this member has no part in. Cancel-safe.
     async fn is_no_member(&self, joined: Epoch, rings: &mut watch::Receiver<Arc<Ring>>) {
-        let has_left = |ring: &Arc<Ring>| ring.epoch() >= joined && !ring.has(self.member.node);
-        if rings.wait_for(has_left).await.is_err() {
+        if rings.wait_for(|ring| self.is_out(joined, ring)).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether a ring is one that this member, which joined by an earlier one, has no part in.
+    fn is_out(&self, joined: Epoch, ring: &Ring) -> bool {
+        ring.epoch() >= joined && !ring.has(self.member.node)
+    }
+
+    /// Has a batch wait again: the next run proposes it, or sends it away.
+    fn take_back(&self, batch: Vec<Waiting>) {
+        self.shared.waiting.lock().splice(0..0, batch);
+        self.shared.arrived.notify_one();
     }
 }
 

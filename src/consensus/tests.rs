@@ -2,11 +2,13 @@
 
 use std::num::NonZeroU64;
 
+use super::proposer::{Inbox, Ownership, Proposer};
 use super::*;
-use crate::engine::grant::{Epoch, Incarnation, ShardCount};
+use crate::engine::grant::{Epoch, Incarnation, LogIndex, ShardCount};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Answer, Ask, Batch, BatchNumber, Proposal, Verdict};
 use crate::engine::rate::{Cost, Limits, RateLimit};
+use crate::engine::ring::Ring;
 
 /// A node that leads itself, as one of its runs has joined.
 pub(super) struct Running {
@@ -127,5 +129,35 @@ async fn a_hold_is_committed_and_answered() {
     let answer = running.submitter.submit(&Command::Propose(batch)).await.unwrap();
     let Answer::Verdicts(verdicts) = answer else { unreachable!("it is a batch") };
     assert!(matches!(verdicts[..], [Verdict::NotBefore { at, .. }] if at > now + Duration::from_secs(1)), "{verdicts:?}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn who_is_no_member_any_more_and_reaches_no_leader_sends_on_those_who_wait() {
+    let parent = tempfile::tempdir().unwrap();
+    let running = start(&parent.path().join("data")).await;
+    let ledger = running.consensus.ledger().clone();
+    let may_own = watch::Sender::new(true);
+    let ownership = Ownership { may_own: may_own.subscribe(), cold_start_hold: Duration::ZERO };
+    let member = running.incarnation.next();
+    let (proposer, work) = Proposer::new(member, ShardCount::MIN, running.submitter.clone(), ledger.clone(), ownership);
+    let work = tokio::spawn(work);
+    let joined = *proposer.joined().wait_for(Option::is_some).await.unwrap();
+    // From now on nothing is written here, as if another led.
+    let no_leader = running.consensus.check_quorum.stop_writing();
+    let (told, mut verdicts) = tokio::sync::mpsc::unbounded_channel();
+    let inbox: Inbox = Arc::new(move |settled| drop(told.send(settled)));
+    let action = Action::Slots { returns: Vec::new(), ask: None };
+    let key = ConnectionKey::new("test", "moved").unwrap();
+    proposer.propose(Proposal { epoch: joined.unwrap(), key, action }, running.consensus.clock.now(), &inbox);
+    // It has no log any more, and follows the ring of those who have.
+    may_own.send_replace(false);
+    let other = NodeId::new(member.node.get() ^ 1);
+    let epoch = Epoch(LogIndex(1_000));
+    ledger.follow(member.node, Ring::new(epoch, std::iter::once((other, ShardCount::MIN)).collect()));
+    let settled = clock::timeout(Duration::from_secs(10), verdicts.recv()).await.unwrap().unwrap();
+    assert!(matches!(settled[..], [ref one] if one.verdict == Verdict::Moved { epoch }));
+    work.abort();
+    drop((work.await, proposer, no_leader));
     running.end().await;
 }
