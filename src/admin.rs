@@ -11,7 +11,7 @@ use crate::drain::{Drain, DrainError};
 use crate::engine::grant::{NodeId, ShardId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Level;
-use crate::engine::membership::{Replicas, Role};
+use crate::engine::membership::Role;
 use crate::owner::OwnersHandle;
 use crate::peers::{PeerReport, Peers};
 
@@ -86,8 +86,8 @@ impl Admin {
         let (standing, ledger) = (self.consensus.standing(), self.consensus.ledger());
         let report = self.owners.report().await;
         let ring = Arc::clone(&ledger.ring().borrow());
-        let own = || Replicas { voters: standing.voters.clone(), spares: BTreeSet::new() };
-        let replicas = self.peers.as_ref().map_or_else(own, Peers::replicas);
+        let by_log = || self.consensus.known_replicas().map(|(known, _)| known.replicas).unwrap_or_default();
+        let replicas = self.peers.as_ref().and_then(Peers::replicas).unwrap_or_else(by_log);
         let role = replicas.role(self.consensus.node());
         Status {
             node: self.consensus.node(),

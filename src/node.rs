@@ -19,7 +19,6 @@ use crate::consensus::{self, Consensus, ConsensusError};
 use crate::drain::{Drain, DrainError};
 use crate::engine::grant::{Epoch, Incarnation, NodeId};
 use crate::engine::ledger::{Level, UnknownLevel};
-use crate::engine::membership::Role;
 use crate::engine::ring::Ring;
 use crate::owner::{Owners, OwnersHandle};
 use crate::peers::{self, BindError, Local, Peers, Server, Services, Sessions};
@@ -243,7 +242,7 @@ async fn serves(
     mut joined: watch::Receiver<Option<Epoch>>,
     mut rings: watch::Receiver<Arc<Ring>>,
 ) -> Result<Epoch, StartError> {
-    let is_observer = || peers.is_some_and(|peers| peers.role_of(id) == Role::Observer);
+    let is_observer = || peers.is_some_and(Peers::observes);
     loop {
         {
             let (joined, ring) = (*joined.borrow_and_update(), rings.borrow_and_update());

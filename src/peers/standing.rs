@@ -38,9 +38,20 @@ impl Peers {
         }
     }
 
-    /// The newest replicas that are known here.
-    pub(crate) fn replicas(&self) -> Replicas {
-        self.shared.standing.lock().known.as_ref().map(|known| known.replicas.clone()).unwrap_or_default()
+    /// By which entry of the log the newest replicas that are known here are those.
+    fn known_at(&self) -> Option<(u64, u64)> {
+        self.shared.standing.lock().known.as_ref().map(|known| known.at)
+    }
+
+    /// Whether this node is known to have no log.
+    pub(crate) fn observes(&self) -> bool {
+        let own = self.node();
+        self.shared.standing.lock().known.as_ref().is_some_and(|known| known.replicas.role(own) == Role::Observer)
+    }
+
+    /// The newest replicas that are known here, if any are.
+    pub(crate) fn replicas(&self) -> Option<Replicas> {
+        self.shared.standing.lock().known.as_ref().map(|known| known.replicas.clone())
     }
 
     /// What a node is by the newest that is known here.
@@ -93,7 +104,8 @@ impl Peers {
 pub(crate) async fn stand(peers: &Peers, consensus: &Consensus, may_own: &watch::Sender<bool>) {
     loop {
         let known = consensus.known_replicas();
-        peers.learn(known.as_ref().map(|(known, _)| known));
+        // What is not committed may be cut off again, or depend on the disk of one who is told that it may go.
+        peers.learn(known.as_ref().filter(|(_, is_applied)| *is_applied).map(|(known, _)| known));
         let own = consensus.standing();
         let leader_serves = |leader| peers.there().any(|heard| heard.by.node == leader && heard.standing.serves);
         let role = peers.role_of(peers.node());
@@ -105,11 +117,52 @@ pub(crate) async fn stand(peers: &Peers, consensus: &Consensus, may_own: &watch:
             standing.serves = serves;
             standing.level = consensus.ledger().level();
         }
-        // Its own log may be an old one, by which it is a voter still.
-        consensus.allow_elections(role == Role::Voter);
+        // Whoever votes may be needed to commit what makes it a voter; but its own log may be an old one, by which it is a voter still.
+        let by_log = known.as_ref().map(|(known, _)| known).filter(|known| Some(known.at) > peers.known_at());
+        consensus.allow_elections(by_log.map_or(role, |known| known.replicas.role(peers.node())) == Role::Voter);
         let has_log = known.is_some_and(|(known, is_applied)| is_applied && known.replicas.role(peers.node()) != Role::Observer);
         let may = has_log && role != Role::Observer && !peers.shared.hands_over.load(Ordering::Acquire);
         may_own.send_if_modified(|current| std::mem::replace(current, may) != may);
         clock::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::num::NonZeroU64;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Storage;
+    use crate::consensus::{self, transport::Alone};
+    use crate::engine::founding::Founding;
+    use crate::engine::grant::{ClusterId, Incarnation};
+
+    #[tokio::test]
+    async fn nobody_is_told_of_replicas_that_are_not_committed_and_may_be_cut_off_again_but_elections_are_held_by_them() {
+        let (own, other, clock) = (NodeId::new(1), NodeId::new(2), Clock::start());
+        let opened = consensus::open(&Storage::Memory, Some(own), clock).await.unwrap();
+        let run = Incarnation { node: own, run: NonZeroU64::MIN };
+        let peers = Peers::new(run, Arc::clone(opened.belonging()), clock, "127.0.0.1:1".to_owned());
+        let consensus = Consensus::start(opened, Arc::new(Alone), clock).await.unwrap();
+        // The other voter is not there: nothing is ever committed.
+        consensus.found(&Founding { cluster: ClusterId(7), voters: BTreeSet::from([own, other]) }).await.unwrap();
+        let (known, is_applied) = consensus.known_replicas().unwrap();
+        assert_eq!((known.replicas.role(own), is_applied), (Role::Voter, false));
+        consensus.allow_elections(false);
+        let may_own = watch::Sender::new(false);
+        let stands_for_election = async {
+            while consensus.standing().term < 3 {
+                clock::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = stand(&peers, &consensus, &may_own) => {}
+            stood = clock::timeout(Duration::from_secs(10), stands_for_election) => stood.unwrap(),
+        }
+        assert_eq!((peers.standing().known, *may_own.borrow()), (None, false));
+        consensus.shutdown().await;
     }
 }

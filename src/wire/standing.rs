@@ -18,7 +18,7 @@ const MAX_MEMBERS: usize = 1024;
 /// How a node stands, as it says itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// The newest replicas that it knows of.
+    /// The newest replicas that it knows of, by an entry that is committed.
     pub known: Option<KnownReplicas>,
     /// Who leads, as far as it knows.
     pub leader: Option<NodeId>,
