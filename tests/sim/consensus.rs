@@ -1,5 +1,4 @@
-//! The log in the world: messages, elections, the leader's stamps, and proposals on their way. By the same rules as the product's, but that one
-//! election is one event.
+//! The log in the world: messages, the leader's stamps, and proposals on their way. By the same rules as the product's.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,24 +6,27 @@ use std::sync::Arc;
 use rand::RngExt as _;
 use turnstile::engine::grant::LogIndex;
 use turnstile::engine::ledger::{Answer, Command, LedgerEntry};
+use turnstile::engine::shard::Settled;
 
 use crate::clock::{MILLISECOND, Moment};
+use crate::configuration::Configuration;
 use crate::faults::Undo;
+use crate::log::Body;
+use crate::node::Writing;
 use crate::proposer::Outcome;
-use crate::world::{Datagram, Event, World, Writing};
+use crate::world::{Datagram, Event, World};
 
 const BEATS_EVERY: Moment = 50 * MILLISECOND;
-const GREETS_EVERY: Moment = 100 * MILLISECOND;
 const TICKS_EVERY: Moment = 1_000 * MILLISECOND;
-const SILENT_FOR: Moment = 500 * MILLISECOND;
-const LOOKS_WITHIN: Moment = 200 * MILLISECOND;
 const ANSWERED_WITHIN: Moment = 400 * MILLISECOND;
 const MAX_COMMANDS_PER_ENTRY: usize = 64;
 
 impl World {
     pub fn receive(&mut self, from: usize, to: usize, body: Datagram) {
         match body {
-            Datagram::Hello => self.nodes[to].heard[from] = self.now,
+            Datagram::Hello(standing) => self.greeted_by(to, from, standing),
+            Datagram::Ring(ring) => self.hear_ring(to, from, &ring),
+            Datagram::Stand => self.elect(to, false),
             Datagram::Append(append) => {
                 if append.term >= self.nodes[to].log.term {
                     self.nodes[to].heard_leader_at = self.now;
@@ -38,7 +40,7 @@ impl World {
                 self.apply(to);
             }
             Datagram::Appended(appended) => {
-                self.nodes[to].log.appended(from, appended);
+                self.nodes[to].log.appended(from, appended, self.now);
                 self.step_down(to);
                 self.apply(to);
             }
@@ -48,7 +50,7 @@ impl World {
     }
 
     /// What a leader that is none any more forgets.
-    fn step_down(&mut self, n: usize) {
+    pub fn step_down(&mut self, n: usize) {
         let node = &mut self.nodes[n];
         if !node.log.leads() {
             node.inbox.clear();
@@ -56,15 +58,16 @@ impl World {
         }
     }
 
-    fn broadcast(&mut self, n: usize) {
-        for to in (0..self.nodes.len()).filter(|&to| to != n) {
+    pub fn broadcast(&mut self, n: usize) {
+        let Some((_, configuration)) = self.nodes[n].log.configuration().filter(|_| !self.is_silent(n)).cloned() else { return };
+        for to in configuration.replicas().into_iter().filter(|&to| to != n) {
             if let Some(append) = self.nodes[n].log.to_send(to) {
                 self.send(n, to, Datagram::Append(append));
             }
         }
     }
 
-    fn write_to_disk(&mut self, n: usize) {
+    pub fn write_to_disk(&mut self, n: usize) {
         if self.nodes[n].log.begins_sync() {
             let (shortest, longest) = self.scenario.sync;
             let slowness = if self.nodes[n].is_disk_slow { 40 } else { 1 };
@@ -89,10 +92,6 @@ impl World {
     }
 
     pub fn look_after_consensus(&mut self, n: usize) {
-        if self.now >= self.nodes[n].greets_at {
-            self.nodes[n].greets_at = self.now + GREETS_EVERY;
-            (0..self.nodes.len()).filter(|&to| to != n).for_each(|to| self.send(n, to, Datagram::Hello));
-        }
         if self.nodes[n].log.leads() {
             if self.now >= self.nodes[n].beats_at {
                 self.nodes[n].beats_at = self.now + BEATS_EVERY;
@@ -102,6 +101,7 @@ impl World {
             self.elect(n, false);
         }
         self.watch(n);
+        self.reconcile(n);
         self.tick(n);
         self.ask(n);
     }
@@ -115,64 +115,19 @@ impl World {
         }
     }
 
-    /// Makes a node leader, if a majority that it reaches votes for it. The impatient don't care whether there is a leader.
-    pub fn elect(&mut self, n: usize, is_impatient: bool) {
-        let age = self.nodes[n].log.age();
-        let votes = |v: &usize| {
-            let voter = &self.nodes[*v];
-            let is_free = is_impatient || self.now - voter.heard_leader_at > 150 * MILLISECOND;
-            *v == n || voter.is_up && !voter.is_stopped && self.network.connects(n, *v) && voter.log.age() <= age && is_free
-        };
-        let voters: Vec<usize> = (0..self.nodes.len()).filter(votes).collect();
-        if voters.len() * 2 <= self.nodes.len() || self.nodes[n].is_stopped || !self.nodes[n].is_up {
-            return;
-        }
-        let term = voters.iter().map(|&v| self.nodes[v].log.term).max().unwrap() + 1;
-        for v in voters {
-            self.nodes[v].heard_leader_at = self.now;
-            self.nodes[v].patience = self.random.random_range(200..400) * MILLISECOND;
-            if v != n {
-                self.nodes[v].log.vote(term);
-                self.step_down(v);
-            }
-        }
-        self.nodes[n].inbox.clear();
-        self.nodes[n].writing = None;
-        self.nodes[n].log.lead(term);
-        self.broadcast(n);
-        self.write_to_disk(n);
-    }
-
-    /// Marks members down that are silent, while this node leads.
-    fn watch(&mut self, n: usize) {
-        let (now, id) = (self.now, self.nodes[n].id);
-        let node = &mut self.nodes[n];
-        if now - std::mem::replace(&mut node.looked_at, now) > LOOKS_WITHIN {
-            node.watched.clear();
-        }
-        let members: Vec<_> = node.ledger.members().filter(|member| member.node != id).collect();
-        node.watched.retain(|member, _| members.contains(member));
-        for member in members {
-            let since = *self.nodes[n].watched.entry(member).or_insert(now);
-            let other = self.nodes.iter().position(|node| node.id == member.node).unwrap();
-            let silent_since = self.nodes[n].heard[other].max(since);
-            if self.nodes[n].log.leads() && now - silent_since > SILENT_FOR {
-                self.nodes[n].watched.insert(member, now);
-                self.submitted(n, n, 0, Command::MarkDown { incarnation: member });
-            }
-        }
-    }
-
     /// Submits what is to be answered, if nobody has answered it for long, or somebody else leads.
     pub fn ask(&mut self, n: usize) {
         let node = &mut self.nodes[n];
+        let may_own = node.may_own();
         let is_gathered = !node.shards.is_empty() && node.proposer.gather();
-        let Some(leader) = node.log.leader else { return };
+        let Some(leader) = node.log.leader else { return node.give_up_if_out() };
         let waits = |&(_, whom, since): &(u64, usize, Moment)| whom == leader && self.now - since < ANSWERED_WITHIN;
-        if !is_gathered && node.proposer.asked.as_ref().is_some_and(waits) {
-            return;
+        match &node.proposer.asked {
+            Some(asked) if !is_gathered && waits(asked) => return,
+            Some(_) => node.give_up_if_out(),
+            None => {}
         }
-        let Some(command) = node.proposer.command() else { return };
+        let Some(command) = node.proposer.command(may_own) else { return };
         self.last_request += 1;
         let request = self.last_request;
         self.nodes[n].proposer.asked = Some((request, leader, self.now));
@@ -183,8 +138,8 @@ impl World {
         }
     }
 
-    fn submitted(&mut self, n: usize, from: usize, request: u64, command: Command) {
-        if self.nodes[n].log.leads() {
+    pub fn submitted(&mut self, n: usize, from: usize, request: u64, command: Command) {
+        if self.nodes[n].log.leads() && !self.nodes[n].hands_over() {
             self.nodes[n].inbox.push_back((from, request, command));
             self.stamp(n);
         } else if from != n {
@@ -196,7 +151,7 @@ impl World {
     fn stamp(&mut self, n: usize) {
         let local = self.local(n);
         let node = &mut self.nodes[n];
-        if node.writing.is_some() || node.inbox.is_empty() || !node.log.leads() {
+        if node.writing.is_some() || node.inbox.is_empty() || !node.log.leads() || node.hands_over() {
             return;
         }
         let term = node.log.term;
@@ -208,7 +163,7 @@ impl World {
             asked.push((from, request));
             commands.push(command);
         }
-        let index = node.log.append(Some(Rc::new(LedgerEntry { stamp, commands })));
+        let index = node.log.append(Body::Commands(Rc::new(LedgerEntry { stamp, commands })));
         node.writing = Some(Writing { index, term, asked });
         self.broadcast(n);
         self.write_to_disk(n);
@@ -216,7 +171,7 @@ impl World {
 
     /// Applies what is committed, and answers whoever asked for it.
     pub fn apply(&mut self, n: usize) {
-        let before = self.epoch(n);
+        let before = Arc::clone(&self.nodes[n].ring);
         while self.nodes[n].applied < self.nodes[n].log.committed {
             let local = self.local(n);
             let node = &mut self.nodes[n];
@@ -224,11 +179,11 @@ impl World {
             let entry = node.log.entry(index).clone();
             (node.applied, node.applied_term) = (index, entry.term);
             let mut answers = Vec::new();
-            if let Some(body) = &entry.body {
+            if let Body::Commands(body) = &entry.body {
                 answers = node.ledger.apply(LogIndex(u64::try_from(index).unwrap()), body);
                 node.applied_at = local;
             }
-            self.witness.applied(index, entry.body.as_deref(), &answers, self.nodes[n].ledger.now());
+            self.witness.applied(index, &entry, &answers, self.nodes[n].ledger.now());
             if self.nodes[n].writing.as_ref().is_some_and(|writing| writing.index == index) {
                 let writing = self.nodes[n].writing.take().unwrap();
                 if writing.term == entry.term {
@@ -236,11 +191,23 @@ impl World {
                 }
             }
         }
-        if self.nodes[n].ledger.ring().epoch() > before {
+        if self.nodes[n].ledger.ring().epoch() > self.epoch(n) {
             self.nodes[n].ring = Arc::new(self.nodes[n].ledger.ring().clone());
-            self.ring_changed(n);
+            self.ring_changed(n, &before);
         }
+        self.leave_office_if_removed(n);
         self.stamp(n);
+    }
+
+    /// A leader that is no voter by what is committed leads no more, once the others know.
+    fn leave_office_if_removed(&mut self, n: usize) {
+        let log = &self.nodes[n].log;
+        let is_removed = |(at, configuration): &(usize, Rc<Configuration>)| *at <= log.committed && !configuration.has_voter(n);
+        if log.leads() && log.configuration().is_some_and(is_removed) {
+            self.broadcast(n);
+            self.nodes[n].log.resign();
+            self.step_down(n);
+        }
     }
 
     fn tell(&mut self, n: usize, writing: Writing, answers: Vec<Answer>) {
@@ -261,19 +228,15 @@ impl World {
             // Asked again in a while.
             let again = self.now.saturating_sub(ANSWERED_WITHIN - 20 * MILLISECOND);
             self.nodes[n].proposer.asked = Some((request, self.nodes[n].log.leader.unwrap_or(n), again));
-            return;
+            return self.nodes[n].give_up_if_out();
         };
+        if matches!(answer, Answer::Joined { .. }) && self.witness.keepers.joined(n) && n >= self.scenario.founders {
+            self.witness.seen.joined += 1;
+        }
         self.witness.seen.joined_again += u64::from(answer == Answer::NotMember);
-        let ring = self.epoch(n);
-        match self.nodes[n].proposer.answered(answer, ring) {
+        match self.nodes[n].proposer.answered(answer) {
             Outcome::Nothing => {}
-            Outcome::Settled(by_shard) => {
-                // One that has crashed since is not there to let anything go: its slots leave with their window.
-                let is_there = |&((shard, crashes), _): &((usize, u64), _)| self.nodes[n].crashes[shard] == crashes;
-                for ((shard, _), settled) in by_shard.into_iter().filter(is_there).collect::<Vec<_>>() {
-                    self.with_shard(n, shard, |shard, local, _| shard.settled(local, settled));
-                }
-            }
+            Outcome::Settled(by_shard) => self.settle(n, by_shard),
             Outcome::Superseded => {
                 self.witness.superseded();
                 self.crash(n);
@@ -282,5 +245,14 @@ impl World {
             }
         }
         self.drain(n);
+    }
+
+    /// Tells shards what became of their proposals.
+    pub fn settle(&mut self, n: usize, by_shard: Vec<((usize, u64), Vec<Settled>)>) {
+        // One that has crashed since is not there to let anything go: its slots leave with their window.
+        let is_there = |&((shard, crashes), _): &((usize, u64), _)| self.nodes[n].crashes[shard] == crashes;
+        for ((shard, _), settled) in by_shard.into_iter().filter(is_there).collect::<Vec<_>>() {
+            self.with_shard(n, shard, |shard, local, _| shard.settled(local, settled));
+        }
     }
 }

@@ -7,6 +7,8 @@ use crate::clock::{MILLISECOND, Moment, SECOND};
 use crate::scenario::Severity;
 use crate::world::{Event, World};
 
+const LONGEST_CUT: Moment = 6 * SECOND;
+
 /// The end of a fault.
 #[derive(Debug)]
 pub enum Undo {
@@ -24,33 +26,36 @@ impl World {
         }
         let next = self.random.random_range(0..=2 * self.scenario.fault_every);
         self.schedule(next, Event::Strike);
-        let n = self.random.random_range(0..self.nodes.len());
+        let living: Vec<usize> = self.living().collect();
+        let n = living[self.random.random_range(0..living.len())];
         let kinds = if self.scenario.severity == Severity::Lossy { 2 } else { 14 };
         match self.random.random_range(0..kinds) {
             0 => self.elect(n, true),
             1 => self.lose_and_double(),
             2 | 3 => self.kill(n),
             4 => {
-                if let Some(leader) = (0..self.nodes.len()).find(|&n| self.nodes[n].log.leads()) {
+                if let Some(leader) = living.into_iter().find(|&n| self.nodes[n].log.leads()) {
                     self.kill(leader);
                 }
             }
-            5 if self.random.random_ratio(1, 3) => (0..self.nodes.len()).for_each(|n| self.kill(n)),
+            5 if self.random.random_ratio(1, 3) => living.into_iter().for_each(|n| self.kill(n)),
             5 | 6 => self.stop(n),
             7 => {
-                let others = (0..self.nodes.len()).filter(|&other| other != n);
-                self.cut(others.flat_map(|other| [(n, other), (other, n)]).collect());
+                let others = living.into_iter().filter(|&other| other != n);
+                // Some for so long that another takes its part.
+                let longest = if self.random.random_ratio(1, 3) { 15 * SECOND } else { LONGEST_CUT };
+                self.cut(others.flat_map(|other| [(n, other), (other, n)]).collect(), longest);
             }
             8 => {
                 // One way only: it hears nobody, or nobody hears it.
                 let is_deaf = self.random.random_ratio(1, 2);
-                let others = (0..self.nodes.len()).filter(|&other| other != n);
-                self.cut(others.map(|other| if is_deaf { (other, n) } else { (n, other) }).collect());
+                let others = living.into_iter().filter(|&other| other != n);
+                self.cut(others.map(|other| if is_deaf { (other, n) } else { (n, other) }).collect(), LONGEST_CUT);
             }
             9 => {
-                let other = self.random.random_range(0..self.nodes.len());
+                let other = living[self.random.random_range(0..living.len())];
                 if other != n {
-                    self.cut(vec![(n, other), (other, n)]);
+                    self.cut(vec![(n, other), (other, n)], LONGEST_CUT);
                 }
             }
             10 => {
@@ -110,16 +115,16 @@ impl World {
         }
     }
 
-    fn cut(&mut self, ways: Vec<(usize, usize)>) {
+    fn cut(&mut self, ways: Vec<(usize, usize)>, longest: Moment) {
         self.witness.disrupted();
         self.network.cut(&ways);
         self.network_changed();
-        self.undo_later(6 * SECOND, Undo::Heal(ways));
+        self.undo_later(longest, Undo::Heal(ways));
     }
 
     pub fn undo(&mut self, undo: Undo) {
         match undo {
-            Undo::Restart(n) if !self.nodes[n].is_up => self.restart(n),
+            Undo::Restart(n) if !self.nodes[n].is_up && !self.nodes[n].is_gone => self.restart(n),
             Undo::Resume(n) if self.nodes[n].is_stopped => {
                 self.resume(n);
                 self.goes_on(n);

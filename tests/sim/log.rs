@@ -1,17 +1,29 @@
 //! A simple ordered log: terms, replication, truncation, commits by a majority of disks. Who leads is decided by the world (see `elections`), which
 //! follows the same rule as Raft does: a majority whose logs are no newer.
 //!
+//! Who keeps the log is in the log: the newest configuration counts from the moment it is appended, and no longer when it is cut off.
 //! Indices count from 1. What is not on the disk yet is lost in a crash.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use turnstile::engine::ledger::LedgerEntry;
 
-/// An entry; blank ones begin a leader's term.
+use crate::clock::Moment;
+use crate::configuration::Configuration;
+
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// Begins a leader's term.
+    Blank,
+    Commands(Rc<LedgerEntry>),
+    Configuration(Rc<Configuration>),
+}
+
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub term: u64,
-    pub body: Option<Rc<LedgerEntry>>,
+    pub body: Body,
 }
 
 /// What a leader sends: the entries after `before`.
@@ -32,19 +44,30 @@ pub struct Appended {
     pub matched: Result<usize, usize>,
 }
 
-#[derive(Debug, Clone, Default)]
+/// What a leader knows of a follower.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    next: usize,
+    matched: usize,
+    answered_at: Moment,
+}
+
+#[derive(Debug, Clone)]
 struct Leadership {
-    next: Vec<usize>,
-    matched: Vec<usize>,
+    /// Where its own entries begin.
+    first: usize,
+    /// Those who have answered.
+    followers: BTreeMap<usize, Progress>,
 }
 
 /// One node's log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    me: usize,
-    nodes: usize,
+    pub me: usize,
     pub term: u64,
     entries: Vec<Entry>,
+    /// Those among the entries, and where.
+    configurations: Vec<(usize, Rc<Configuration>)>,
     durable: usize,
     pub committed: usize,
     leadership: Option<Leadership>,
@@ -57,12 +80,12 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn new(me: usize, nodes: usize) -> Self {
+    pub const fn new(me: usize) -> Self {
         Self {
             me,
-            nodes,
             term: 0,
             entries: Vec::new(),
+            configurations: Vec::new(),
             durable: 0,
             committed: 0,
             leadership: None,
@@ -73,16 +96,47 @@ impl Log {
         }
     }
 
+    /// That of one of the first voters: it begins with who they are.
+    pub fn founded(me: usize, configuration: Rc<Configuration>) -> Self {
+        let mut log = Self::new(me);
+        log.push(Entry { term: 0, body: Body::Configuration(configuration) });
+        log.durable = log.last();
+        log
+    }
+
     /// What a crash leaves: the disk. What was committed is learnt again.
     pub fn crash(&mut self) {
-        self.entries.truncate(self.durable);
+        self.truncate(self.durable);
         *self = Self {
             term: self.term,
             durable: self.durable,
             cut_off: self.cut_off,
             entries: std::mem::take(&mut self.entries),
-            ..Self::new(self.me, self.nodes)
+            configurations: std::mem::take(&mut self.configurations),
+            ..Self::new(self.me)
         };
+    }
+
+    fn push(&mut self, entry: Entry) {
+        if let Body::Configuration(configuration) = &entry.body {
+            self.configurations.push((self.last() + 1, Rc::clone(configuration)));
+        }
+        self.entries.push(entry);
+    }
+
+    fn truncate(&mut self, last: usize) {
+        self.entries.truncate(last);
+        self.configurations.retain(|(index, _)| *index <= last);
+    }
+
+    /// The configuration in force, committed or not, with its place; `None` without a log.
+    pub fn configuration(&self) -> Option<&(usize, Rc<Configuration>)> {
+        self.configurations.last()
+    }
+
+    /// The configurations that may be in force once what nobody has committed is cut off.
+    pub fn configurations_from(&self, index: usize) -> impl Iterator<Item = &Configuration> {
+        self.configurations.iter().filter(move |(at, _)| *at >= index).map(|(_, configuration)| &**configuration)
     }
 
     pub const fn leads(&self) -> bool {
@@ -111,21 +165,39 @@ impl Log {
     /// Leads from now on, beginning with a blank entry.
     pub fn lead(&mut self, term: u64) {
         self.vote(term);
-        let next = vec![self.last() + 1; self.nodes];
-        (self.leadership, self.leader) = (Some(Leadership { next, matched: vec![0; self.nodes] }), Some(self.me));
-        self.append(None);
+        let first = self.append(Body::Blank);
+        (self.leadership, self.leader) = (Some(Leadership { first, followers: BTreeMap::new() }), Some(self.me));
+    }
+
+    /// Leads no more, though nobody else leads yet.
+    pub fn resign(&mut self) {
+        (self.leadership, self.leader) = (None, None);
     }
 
     /// Adds an entry of this leader's.
-    pub fn append(&mut self, body: Option<Rc<LedgerEntry>>) -> usize {
-        self.entries.push(Entry { term: self.term, body });
+    pub fn append(&mut self, body: Body) -> usize {
+        self.push(Entry { term: self.term, body });
         self.verified = self.last();
         self.last()
     }
 
+    /// How many entries a follower of this leader is known to be behind.
+    pub fn lag_of(&self, node: usize) -> Option<usize> {
+        let progress = self.leadership.as_ref()?.followers.get(&node).filter(|progress| progress.matched > 0)?;
+        Some(self.last() - progress.matched)
+    }
+
+    /// Whether it leads, and a quorum has answered since then.
+    pub fn leads_since(&self, since: Moment) -> bool {
+        let (Some(leadership), Some((_, configuration))) = (&self.leadership, self.configuration()) else { return false };
+        let answered = |node: usize| leadership.followers.get(&node).is_some_and(|progress| progress.answered_at >= since);
+        configuration.is_agreed(|voter| voter == self.me || answered(voter))
+    }
+
     /// What this leader sends to a follower now. A heartbeat, when there is nothing new.
     pub fn to_send(&self, to: usize) -> Option<Append> {
-        let next = *self.leadership.as_ref()?.next.get(to)?;
+        let leadership = self.leadership.as_ref()?;
+        let next = leadership.followers.get(&to).map_or(leadership.first, |progress| progress.next);
         let (before, committed) = (next - 1, self.committed);
         let before_term = if before == 0 { 0 } else { self.entry(before).term };
         Some(Append {
@@ -157,12 +229,12 @@ impl Log {
             if index <= self.last() && self.entry(index).term != entry.term {
                 assert!(index > self.committed, "what was committed is cut off");
                 self.cut_off += self.last() - (index - 1);
-                self.entries.truncate(index - 1);
+                self.truncate(index - 1);
                 self.durable = self.durable.min(index - 1);
                 self.syncing = self.syncing.map(|upto| upto.min(index - 1));
             }
             if index > self.last() {
-                self.entries.push(entry);
+                self.push(entry);
             }
         }
         self.verified = self.verified.max(matches);
@@ -176,18 +248,21 @@ impl Log {
     }
 
     /// Takes a follower's answer.
-    pub fn appended(&mut self, from: usize, Appended { term, matched }: Appended) {
+    pub fn appended(&mut self, from: usize, Appended { term, matched }: Appended, now: Moment) {
         if term > self.term {
             return self.vote(term);
         }
         let last = self.last();
         let Some(leadership) = self.leadership.as_mut().filter(|_| term == self.term) else { return };
+        let progress =
+            leadership.followers.entry(from).or_insert(Progress { next: leadership.first, matched: 0, answered_at: now });
+        progress.answered_at = now;
         match matched {
             Ok(upto) => {
-                leadership.matched[from] = leadership.matched[from].max(upto);
-                leadership.next[from] = leadership.next[from].max(upto + 1);
+                progress.matched = progress.matched.max(upto);
+                progress.next = progress.next.max(upto + 1);
             }
-            Err(hint) => leadership.next[from] = hint.clamp(leadership.matched[from] + 1, last + 1),
+            Err(hint) => progress.next = hint.clamp(progress.matched + 1, last + 1),
         }
         self.commit();
     }
@@ -211,11 +286,9 @@ impl Log {
 
     /// Commits what a majority of disks holds, if it ends with an entry of this term.
     fn commit(&mut self) {
-        let Some(leadership) = &self.leadership else { return };
-        let mut held = leadership.matched.clone();
-        held[self.me] = self.durable;
-        held.sort_unstable();
-        let by_majority = held[(self.nodes - 1) / 2];
+        let (Some(leadership), Some((_, configuration))) = (&self.leadership, self.configuration()) else { return };
+        let matched = |node: usize| leadership.followers.get(&node).map_or(0, |progress| progress.matched);
+        let by_majority = configuration.held_by_majority(|voter| if voter == self.me { self.durable } else { matched(voter) });
         if by_majority > self.committed && self.entry(by_majority).term == self.term {
             self.committed = by_majority;
         }

@@ -1,5 +1,7 @@
 //! What lies between the nodes: how long a message takes, what is lost, what is cut. Either way of each pair can be cut by itself.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -13,16 +15,16 @@ pub struct Network {
     pub lost: u32,
     pub doubled: u32,
     /// From, to: how many faults cut it.
-    cuts: Vec<Vec<u32>>,
+    cuts: BTreeMap<(usize, usize), u32>,
 }
 
 impl Network {
-    pub fn new(nodes: usize, way: (Moment, Moment), lost: u32, doubled: u32) -> Self {
-        Self { way, lost, doubled, cuts: vec![vec![0; nodes]; nodes] }
+    pub const fn new(way: (Moment, Moment), lost: u32, doubled: u32) -> Self {
+        Self { way, lost, doubled, cuts: BTreeMap::new() }
     }
 
     pub fn is_cut(&self, from: usize, to: usize) -> bool {
-        self.cuts[from][to] > 0
+        self.cuts.get(&(from, to)).is_some_and(|faults| *faults > 0)
     }
 
     /// Whether they reach each other.
@@ -31,11 +33,17 @@ impl Network {
     }
 
     pub fn cut(&mut self, ways: &[(usize, usize)]) {
-        ways.iter().for_each(|&(from, to)| self.cuts[from][to] += 1);
+        ways.iter().for_each(|way| *self.cuts.entry(*way).or_default() += 1);
     }
 
     pub fn heal(&mut self, ways: &[(usize, usize)]) {
-        ways.iter().for_each(|&(from, to)| self.cuts[from][to] -= 1);
+        for way in ways {
+            let faults = self.cuts.get_mut(way).expect("what is healed was cut");
+            *faults -= 1;
+            if *faults == 0 {
+                self.cuts.remove(way);
+            }
+        }
     }
 
     /// How long a message takes.

@@ -62,17 +62,32 @@ impl World {
         self.drain(n);
     }
 
-    /// Starts the owners once the ring is applied that makes them owners, and asks whether the node is still in.
+    /// Starts the owners once the ring is applied that makes them owners, or followed that does not; and asks whether the node is still in.
     pub fn look_after_ownership(&mut self, n: usize) {
         let node = &mut self.nodes[n];
-        let Some(joined) = node.proposer.joined().filter(|joined| node.ring.epoch() >= *joined) else { return };
-        if node.shards.is_empty() {
+        let is_in_ring = node.ring.has(node.id);
+        let joined = node.proposer.joined().is_some_and(|joined| node.ring.epoch() >= joined);
+        let observes = node.observes() && !is_in_ring && !node.ring.members().is_empty();
+        if node.shards.is_empty() && (joined && is_in_ring || observes) {
             let shards = (0..usize::from(self.scenario.shards)).map(|shard| self.shard(n, shard, 0, false)).collect();
+            let ring = Arc::clone(&self.nodes[n].ring);
             self.nodes[n].shards = shards;
-            self.ring_changed(n);
-        } else if node.ring.epoch() >= joined && !node.ring.has(node.id) {
+            self.ring_changed(n, &ring);
+        } else if node.is_out() {
             node.proposer.doubt();
             self.ask(n);
+        }
+        self.send_away(n);
+    }
+
+    /// Tells owners of a node that is no member that others own what they propose for.
+    fn send_away(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        // By a ring that still has this node they would come back at once.
+        if node.proposer.joined().is_none() && !node.ring.has(node.id) && !node.proposer.is_idle() {
+            let moved = node.proposer.send_away(node.ring.epoch());
+            self.settle(n, moved);
+            self.drain(n);
         }
     }
 
@@ -105,14 +120,14 @@ impl World {
         lost.into_iter().for_each(|(id, number)| self.up(id, ToRouter::MovedBy(number, epoch)));
     }
 
-    /// The node has applied another ring.
-    pub fn ring_changed(&mut self, n: usize) {
+    /// The node has applied another ring, or followed it.
+    pub fn ring_changed(&mut self, n: usize, former: &Ring) {
         self.witness.disrupted();
         for shard in 0..self.nodes[n].shards.len() {
             self.with_shard(n, shard, |shard, local, view| shard.ring_changed(local, view));
         }
         self.drain(n);
-        self.end_with_departures(n);
+        self.end_with_departures(n, former);
         self.unpark(n);
         self.house(n);
     }

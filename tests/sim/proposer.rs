@@ -36,8 +36,6 @@ pub struct Proposer {
     seen: Epoch,
     /// By which ring it is in.
     joined: Option<Epoch>,
-    /// Whether it may join again.
-    pub is_leaving: bool,
     pub waiting: Vec<Waiting>,
     in_flight: Option<Vec<Waiting>>,
     number: NonZeroU64,
@@ -52,7 +50,6 @@ impl Proposer {
             shards,
             seen: Epoch(turnstile::engine::grant::LogIndex(0)),
             joined: None,
-            is_leaving: false,
             waiting: Vec::new(),
             in_flight: None,
             number: NonZeroU64::MIN,
@@ -80,24 +77,35 @@ impl Proposer {
 
     /// Has found itself out of the ring: asks whether it is.
     pub fn doubt(&mut self) {
-        if self.joined.is_some() && self.in_flight.is_none() && !self.is_leaving {
+        if self.joined.is_some() && self.in_flight.is_none() {
             self.in_flight = Some(Vec::new());
             self.asked = None;
         }
     }
 
-    /// What is to be answered now.
-    pub fn command(&self) -> Option<Command> {
+    /// What is to be answered now, of a node that may join or not.
+    pub fn command(&self, may_own: bool) -> Option<Command> {
         if self.joined.is_none() {
-            return Some(Command::Join { incarnation: self.member, shards: self.shards, seen: self.seen });
+            return may_own.then_some(Command::Join { incarnation: self.member, shards: self.shards, seen: self.seen });
         }
         let batch = self.in_flight.as_ref()?;
         let proposals = batch.iter().map(|waiting| waiting.proposal.clone()).collect();
         Some(Command::Propose(Batch { owner: self.member, number: BatchNumber(self.number), proposals }))
     }
 
+    /// This run is no member any more; the next one may be.
+    pub fn is_out(&mut self) {
+        (self.member, self.joined, self.asked) = (self.member.next(), None, None);
+    }
+
+    /// Has owners told that another owns what they propose for, by a ring that this node, which is no member, has no part in.
+    pub fn send_away(&mut self, ring: Epoch) -> Vec<((usize, u64), Vec<Settled>)> {
+        let batch = self.in_flight.take().into_iter().flatten().chain(std::mem::take(&mut self.waiting));
+        settle(batch.collect(), |_| Verdict::Moved { epoch: ring })
+    }
+
     /// Takes the answer to the command that was asked last.
-    pub fn answered(&mut self, answer: Answer, ring: Epoch) -> Outcome {
+    pub fn answered(&mut self, answer: Answer) -> Outcome {
         self.asked = None;
         match answer {
             Answer::Joined { epoch } if self.joined.is_none() => {
@@ -119,13 +127,8 @@ impl Proposer {
                 let mut verdicts = verdicts.into_iter();
                 Outcome::Settled(settle(batch, |_| verdicts.next().expect("a verdict for each proposal")))
             }
-            Answer::NotMember if self.is_leaving => {
-                // What still comes is another's.
-                let batch = self.in_flight.take().unwrap_or_default();
-                Outcome::Settled(settle(batch, |_| Verdict::Moved { epoch: ring }))
-            }
             Answer::NotMember => {
-                (self.member, self.joined) = (self.member.next(), None);
+                self.is_out();
                 Outcome::Nothing
             }
             _ => Outcome::Superseded,

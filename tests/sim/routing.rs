@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use turnstile::engine::grant::{Epoch, Grant};
+use turnstile::engine::membership::Role;
 use turnstile::engine::throttle::Refusal;
 
 use crate::call::{Call, End, Patience, Place};
@@ -15,6 +16,7 @@ const TRY_REACHES_WITHIN: Duration = Duration::from_secs(1);
 
 impl World {
     pub fn begin(&mut self, call: usize) {
+        self.find_node(call);
         let node = self.calls[call].node;
         // A process that is not there calls nobody.
         if self.nodes[node].serves() && !self.calls[call].is_orphaned {
@@ -24,6 +26,17 @@ impl World {
             self.nodes[node].homeless.insert(call);
             self.route(node, call);
             self.drain(node);
+        }
+    }
+
+    /// A worker of a node that is gone is another's, and some work for those who came later.
+    fn find_node(&mut self, call: usize) {
+        if self.nodes[self.calls[call].node].is_gone || self.random.random_ratio(1, 2) {
+            let is_there = |n: &usize| self.nodes[*n].serves() && !self.nodes[*n].is_stopped;
+            let there: Vec<usize> = (0..self.nodes.len()).filter(is_there).collect();
+            if !there.is_empty() {
+                self.calls[call].node = there[self.random.random_range(0..there.len())];
+            }
         }
     }
 
@@ -111,7 +124,7 @@ impl World {
             self.settle_at(n, number, Place::Here(shard));
             self.with_shard(n, shard, |shard, local, view| shard.acquire(local, &key, acquire, view));
         } else {
-            let there = self.nodes.iter().position(|node| node.id == owner.node).unwrap();
+            let there = self.index_of(owner.node);
             let Some(id) = self.session_with(n, there) else { return };
             let end = &mut self.sessions.get_mut(&id).unwrap().at_router;
             end.last_number += 1;
@@ -196,6 +209,7 @@ impl World {
                     self.calls[call].comes_back = true;
                     self.down(id, ToOwner::TooLate(number));
                 } else if self.start(call, &grant) {
+                    self.witness.seen.routed_by_observers += u64::from(self.nodes[n].role() == Role::Observer);
                     self.down(id, ToOwner::Done(number));
                     self.end(call, End::Started);
                 } else {

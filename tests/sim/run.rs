@@ -1,9 +1,12 @@
 //! A run: trouble for a while, then none, until everybody is answered and everything forgotten.
 
+use turnstile::engine::membership::Role;
+
 use crate::clock::{Moment, SECOND};
 use crate::invariants;
+use crate::node::Node;
 use crate::scenario::Scenario;
-use crate::witness::Seen;
+use crate::seen::Seen;
 use crate::world::{Event, World};
 
 /// How long after the trouble everybody must be answered, and everything forgotten.
@@ -32,6 +35,7 @@ pub fn run(seed: u64) -> Report {
     let trouble = scenario.trouble;
     let mut world = World::new(scenario, random);
     world.load();
+    world.plan_turns();
     world.schedule(2 * SECOND, Event::Strike);
     while world.now < trouble && world.step() {}
     world.network.lost = 0;
@@ -63,29 +67,26 @@ pub fn run(seed: u64) -> Report {
 impl World {
     /// Whether all calls have been made and answered, and nobody keeps anything.
     fn is_done(&self) -> bool {
-        let all_up = self.nodes.iter().all(|node| node.serves() && !node.is_stopped);
+        let all_up = self.living().all(|n| self.nodes[n].serves() && !self.nodes[n].is_stopped);
         let last_call = self.calls.iter().all(|call| !call.is_open());
-        let nothing_kept = self.nodes.iter().all(|node| {
-            let residents: usize = node.shards.iter().map(|shard| shard.residents()).sum();
-            node.ledger.tracked() == 0 && residents == 0 && node.proposer.is_idle()
-        });
-        all_up && last_call && nothing_kept && self.no_call_comes()
+        let keeps_nothing = |node: &Node| {
+            let is_replica = node.role() != Role::Observer;
+            node.residents() == 0 && node.proposer.is_idle() && !(is_replica && node.ledger.tracked() > 0)
+        };
+        let nothing_kept = self.living().all(|n| keeps_nothing(&self.nodes[n]));
+        all_up && last_call && nothing_kept && self.no_call_comes() && self.unsettled().is_none()
     }
 
     fn unfinished(&self) -> String {
         let open: Vec<String> = self.calls.iter().filter(|call| call.is_open()).take(3).map(|call| format!("{call:?}")).collect();
-        let nodes: Vec<String> = self
-            .nodes
-            .iter()
-            .map(|node| {
-                let residents: usize = node.shards.iter().map(|shard| shard.residents()).sum();
-                let (up, tracked, epoch, leads) = (node.serves(), node.ledger.tracked(), node.ring.epoch(), node.log.leads());
-                format!(
-                    "{}: serves {up}, {tracked} tracked, {residents} resident, {epoch:?}, leads {leads}, applied {}",
-                    node.id, node.applied
-                )
-            })
-            .collect();
-        format!("open calls: {open:#?}; nodes: {nodes:#?}")
+        let state = |n: usize| {
+            let node = &self.nodes[n];
+            let (up, tracked, epoch, leads) = (node.serves(), node.ledger.tracked(), node.ring.epoch(), node.log.leads());
+            let (residents, role, idle) = (node.residents(), node.role(), node.proposer.is_idle());
+            let of_log = format!("{role:?}, leads {leads}, applied {}, {:?}", node.applied, node.log.configuration());
+            format!("{n}: serves {up}, {tracked} tracked, {residents} resident, idle {idle}, {epoch:?}, {of_log}")
+        };
+        let nodes: Vec<String> = self.living().map(state).collect();
+        format!("{:?}; open calls: {open:#?}; nodes: {nodes:#?}", self.unsettled())
     }
 }

@@ -34,7 +34,8 @@ pub enum Severity {
 /// What a seed stands for.
 #[derive(Debug)]
 pub struct Scenario {
-    pub nodes: usize,
+    /// How many nodes begin the log; others come later.
+    pub founders: usize,
     pub shards: u16,
     pub severity: Severity,
     pub connections: Vec<Connection>,
@@ -59,7 +60,7 @@ impl Scenario {
         let severity = if seed.is_multiple_of(4) { Severity::Lossy } else { Severity::Rough };
         let is_slow = random.random_ratio(1, 5);
         let scenario = Self {
-            nodes: if random.random_ratio(1, 5) { 5 } else { 3 },
+            founders: if random.random_ratio(1, 5) { 1 } else { 3 },
             shards: random.random_range(1..=2),
             severity,
             connections: (0..random.random_range(2..=6)).map(|place| connection(&mut random, place)).collect(),

@@ -1,10 +1,13 @@
 //! The sessions in the world: how they begin and end, and what an owner's end does with what it hears.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rand::RngExt as _;
 use turnstile::engine::grant::Epoch;
+use turnstile::engine::membership::Role;
+use turnstile::engine::ring::Ring;
 
 use crate::clock::{MILLISECOND, Moment, SECOND};
 use crate::session::{Asked, Frame, Open, OwnerEnd, RouterEnd, Session, Stream, ToOwner, ToRouter};
@@ -119,8 +122,11 @@ impl World {
     }
 
     /// Ends the sessions with nodes that have left the ring.
-    pub fn end_with_departures(&mut self, n: usize) {
-        let has_left = |session: &Session| session.router == n && !self.nodes[n].ring.has(self.nodes[session.owner].id);
+    pub fn end_with_departures(&mut self, n: usize, former: &Ring) {
+        let has_left = |session: &Session| {
+            let owner = self.nodes[session.owner].id;
+            session.router == n && former.has(owner) && !self.nodes[n].ring.has(owner)
+        };
         let ids: Vec<u64> = self.sessions.iter().filter(|(_, session)| has_left(session)).map(|(&id, _)| id).collect();
         ids.into_iter().for_each(|id| self.end_at_router(id));
     }
@@ -170,15 +176,9 @@ impl World {
 
     /// Begins, stamps and ends a node's sessions.
     pub fn look_after_sessions(&mut self, n: usize) {
-        if self.nodes[n].serves() {
-            for owner in (0..self.nodes.len()).filter(|&owner| owner != n) {
-                let is_there = self.nodes[owner].serves() && !self.nodes[owner].is_stopped && self.network.connects(n, owner);
-                if is_there && self.session_with(n, owner).is_none() {
-                    self.begin_session(n, owner);
-                }
-            }
-        }
-        let ids: Vec<u64> = self.sessions.keys().copied().collect();
+        self.begin_sessions(n);
+        let is_its = |session: &Session| session.router == n || session.owner == n;
+        let ids: Vec<u64> = self.sessions.iter().filter(|(_, session)| is_its(session)).map(|(&id, _)| id).collect();
         for id in ids {
             let Some(session) = self.sessions.get(&id) else { continue };
             let is_due = |ends_at: Option<Moment>| ends_at.is_some_and(|at| at <= self.now);
@@ -195,6 +195,22 @@ impl World {
             }
         }
         self.unpark(n);
+    }
+
+    fn begin_sessions(&mut self, n: usize) {
+        if !self.nodes[n].serves() {
+            return;
+        }
+        let is_open = |session: &&Session| session.router == n && !session.at_router.is_over;
+        let open: BTreeSet<usize> = self.sessions.values().filter(is_open).map(|session| session.owner).collect();
+        for owner in (0..self.nodes.len()).filter(|owner| *owner != n && !open.contains(owner)) {
+            let there = &self.nodes[owner];
+            let is_there = there.serves() && !there.is_stopped && self.network.connects(n, owner);
+            // Only replicas own anything.
+            if is_there && self.nodes[n].role_of(there.id) != Role::Observer {
+                self.begin_session(n, owner);
+            }
+        }
     }
 
     pub fn session_with(&self, router: usize, owner: usize) -> Option<u64> {
@@ -307,7 +323,8 @@ impl World {
     /// Takes those in whose ring has come, and refuses those whose ring does not come.
     pub fn unpark(&mut self, n: usize) {
         let (local, epoch) = (self.local(n), self.epoch(n));
-        let ids: Vec<u64> = self.sessions.iter().filter(|(_, session)| session.owner == n).map(|(&id, _)| id).collect();
+        let has_parked = |session: &Session| session.owner == n && !session.at_owner.parked.is_empty();
+        let ids: Vec<u64> = self.sessions.iter().filter(|(_, session)| has_parked(session)).map(|(&id, _)| id).collect();
         for id in ids {
             let end = &mut self.sessions.get_mut(&id).unwrap().at_owner;
             let parked = std::mem::take(&mut end.parked);

@@ -1,16 +1,21 @@
 //! What happened, written down for the invariants. It sees everything at once, as nobody in the cluster can.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use turnstile::engine::grant::{Charge, Epoch, Grant, Incarnation, NodeId, RequestId};
 use turnstile::engine::key::ConnectionKey;
-use turnstile::engine::ledger::{Action, Answer, BatchNumber, Command, LedgerEntry, Proposal, Verdict};
+use turnstile::engine::ledger::{Action, Answer, BatchNumber, Command, Proposal, Verdict};
 use turnstile::engine::rate::Cost;
 use turnstile::engine::time::LedgerTime;
 
 use crate::call::Call;
 use crate::clock::Moment;
+use crate::configuration::Configuration;
+use crate::keepers::Keepers;
+use crate::log::{Body, Entry};
 use crate::scenario::{Connection, Scenario};
+use crate::seen::Seen;
 
 /// A charge that the log has.
 #[derive(Debug, Clone)]
@@ -52,44 +57,24 @@ pub struct Account {
     pub started: Vec<Started>,
 }
 
-/// What must be seen now and then, or the runs prove little.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// Batches that were answered from the ledger's memory.
-    pub from_memory: u64,
-    /// Slots that came too late to be started.
-    pub too_late: u64,
-    /// Members that were marked down and joined again.
-    pub joined_again: u64,
-    /// Entries that were cut off.
-    pub cut_off: u64,
-    /// Proposals by an old ring.
-    pub moved: u64,
-}
-
-impl Seen {
-    /// Both together.
-    pub const fn plus(self, other: Self) -> Self {
-        Self {
-            from_memory: self.from_memory + other.from_memory,
-            too_late: self.too_late + other.too_late,
-            joined_again: self.joined_again + other.joined_again,
-            cut_off: self.cut_off + other.cut_off,
-            moved: self.moved + other.moved,
-        }
-    }
-
-    /// Whether nothing is missing.
-    pub const fn is_all(self) -> bool {
-        self.from_memory > 0 && self.too_late > 0 && self.joined_again > 0 && self.cut_off > 0 && self.moved > 0
-    }
+/// What an entry did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Applied {
+    term: u64,
+    stamp: Option<LedgerTime>,
+    configuration: Option<Rc<Configuration>>,
+    answers: Vec<Answer>,
+    /// Ledger time then.
+    now: LedgerTime,
 }
 
 #[derive(Debug)]
 pub struct Witness {
     pub accounts: Vec<Account>,
-    /// The log as it was first applied: stamp, answers, and ledger time then.
-    log: Vec<(Option<LedgerTime>, Vec<Answer>, LedgerTime)>,
+    /// The log as it was first applied.
+    log: Vec<Applied>,
+    /// Who has kept it.
+    pub keepers: Keepers,
     answered: BTreeMap<(Incarnation, BatchNumber), Vec<Verdict>>,
     /// Verdicts that were given twice to one batch.
     pub applied_twice: Vec<String>,
@@ -123,6 +108,7 @@ impl Witness {
         Self {
             accounts: scenario.connections.iter().map(account).collect(),
             log: Vec::new(),
+            keepers: Keepers::default(),
             answered: BTreeMap::new(),
             applied_twice: Vec::new(),
             differing: Vec::new(),
@@ -151,8 +137,14 @@ impl Witness {
     }
 
     /// A node has applied the entry at this index.
-    pub fn applied(&mut self, index: usize, entry: Option<&LedgerEntry>, answers: &[Answer], now: LedgerTime) {
-        let seen = (entry.map(|entry| entry.stamp), answers.to_vec(), now);
+    pub fn applied(&mut self, index: usize, entry: &Entry, answers: &[Answer], now: LedgerTime) {
+        let (commands, configuration) = match &entry.body {
+            Body::Blank => (None, None),
+            Body::Commands(commands) => (Some(commands), None),
+            Body::Configuration(configuration) => (None, Some(configuration)),
+        };
+        let stamp = commands.map(|entry| entry.stamp);
+        let seen = Applied { term: entry.term, stamp, configuration: configuration.cloned(), answers: answers.to_vec(), now };
         if let Some(first) = self.log.get(index - 1) {
             if *first != seen {
                 self.differing.push(format!("entry {index}: {first:?} and {seen:?}"));
@@ -160,11 +152,14 @@ impl Witness {
             return;
         }
         assert_eq!(self.log.len() + 1, index, "an entry was left out");
-        if self.log.last().is_some_and(|(_, _, before)| *before > now) {
+        if self.log.last().is_some_and(|before| before.now > now) {
             self.backwards.push(format!("entry {index}: {now:?}"));
         }
         self.log.push(seen);
-        for (command, answer) in entry.into_iter().flat_map(|entry| &entry.commands).zip(answers) {
+        if let Some(configuration) = configuration {
+            self.keepers.configured(index, configuration, &mut self.seen);
+        }
+        for (command, answer) in commands.into_iter().flat_map(|entry| &entry.commands).zip(answers) {
             self.moved(command, answer, now);
             if let (Command::Propose(batch), Answer::Verdicts(verdicts)) = (command, answer) {
                 // An answer from memory changes nothing.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rand::RngExt as _;
@@ -9,25 +10,32 @@ use rand::rngs::StdRng;
 use turnstile::engine::grant::{Epoch, Incarnation, NodeId, ShardCount};
 use turnstile::engine::ledger::{Answer, Command, LeaderClock, Ledger};
 use turnstile::engine::ring::Ring;
-use turnstile::engine::shard::Shard;
 use turnstile::engine::time::Timestamp;
 
 use crate::call::Call;
 use crate::clock::{Clock, MILLISECOND, Moment, SECOND};
+use crate::configuration::Configuration;
 use crate::faults::Undo;
+use crate::growth::Turn;
 use crate::log::{Append, Appended, Log};
 use crate::network::Network;
+use crate::node::Node;
 use crate::proposer::Proposer;
 use crate::scenario::Scenario;
-use crate::session::{Frame, Reply, Session};
+use crate::session::{Frame, Session};
+use crate::standing::Standing;
 use crate::witness::Witness;
 
 /// A message that may be lost.
 #[derive(Debug, Clone)]
 pub enum Datagram {
-    Hello,
+    Hello(Standing),
     Append(Append),
     Appended(Appended),
+    /// From a leader that hands its office over.
+    Stand,
+    /// To an observer.
+    Ring(Arc<Ring>),
     Submit(u64, Command),
     /// `None` from a node that does not lead.
     Answer(u64, Option<Answer>),
@@ -51,62 +59,7 @@ pub enum Event {
     GiveUp(usize),
     Strike,
     Undo(Undo),
-}
-
-/// A leader's entry under way.
-#[derive(Debug)]
-pub struct Writing {
-    pub index: usize,
-    pub term: u64,
-    pub asked: Vec<(usize, u64)>,
-}
-
-#[derive(Debug)]
-pub struct Node {
-    pub id: NodeId,
-    pub clock: Clock,
-    pub is_up: bool,
-    pub is_stopped: bool,
-    pub deferred: Vec<Event>,
-    /// Which run of the process.
-    pub run: u64,
-    pub log: Log,
-    pub ledger: Ledger,
-    pub ring: Arc<Ring>,
-    pub applied: usize,
-    pub applied_term: u64,
-    pub applied_at: Timestamp,
-    pub leader_clock: LeaderClock,
-    pub inbox: VecDeque<(usize, u64, Command)>,
-    pub writing: Option<Writing>,
-    pub proposer: Proposer,
-    pub shards: Vec<Shard<Reply>>,
-    /// How often each has crashed.
-    pub crashes: Vec<u64>,
-    /// The tenure of the first.
-    pub tenures: u64,
-    /// Calls that have nowhere to wait.
-    pub homeless: BTreeSet<usize>,
-    /// When it heard of each node, and since when it watches each run.
-    pub heard: Vec<Moment>,
-    pub watched: BTreeMap<Incarnation, Moment>,
-    pub looked_at: Moment,
-    pub heard_leader_at: Moment,
-    pub patience: Moment,
-    pub beats_at: Moment,
-    pub greets_at: Moment,
-    pub ticks_at: Moment,
-    pub is_disk_slow: bool,
-    /// Its next write fails: then it stops.
-    pub fails_disk: bool,
-    pub wakes_at: Option<Moment>,
-}
-
-impl Node {
-    /// Whether its owners and its router are there.
-    pub fn serves(&self) -> bool {
-        self.is_up && !self.shards.is_empty()
-    }
+    Turn(Turn),
 }
 
 #[derive(Debug)]
@@ -122,6 +75,8 @@ pub struct World {
     pub last_session: u64,
     pub last_request: u64,
     pub calls: Vec<Call>,
+    /// How many nodes are still to come or to go.
+    pub turns: usize,
     pub witness: Witness,
     /// A digest of everything that has happened, for replays.
     pub digest: u64,
@@ -129,29 +84,34 @@ pub struct World {
 
 impl World {
     pub fn new(scenario: Scenario, random: StdRng) -> Self {
-        let Scenario { nodes, way, lost, doubled, .. } = scenario;
+        let Scenario { founders, way, lost, doubled, .. } = scenario;
         let mut world = Self {
             now: 0,
             sequence: 0,
             queue: BTreeMap::new(),
             random,
-            network: Network::new(nodes, way, lost, doubled),
+            network: Network::new(way, lost, doubled),
             nodes: Vec::new(),
             sessions: BTreeMap::new(),
             last_session: 0,
             last_request: 0,
             calls: Vec::new(),
+            turns: 0,
             witness: Witness::new(&scenario),
             digest: 0,
             scenario,
         };
-        for index in 0..nodes {
-            let id = NodeId::new(world.random.random());
-            let node = world.process(id, Log::new(index, nodes), 0);
-            world.nodes.push(node);
-            world.schedule(0, Event::Pulse(index, 0));
-        }
+        let founded = Rc::new(Configuration::of((0..founders).collect()));
+        (0..founders).for_each(|index| world.add(Log::founded(index, Rc::clone(&founded))));
         world
+    }
+
+    /// Another node, with this on its disk.
+    pub fn add(&mut self, log: Log) {
+        let (index, id) = (self.nodes.len(), NodeId::new(self.random.random()));
+        let node = self.process(id, log, 0);
+        self.nodes.push(node);
+        self.schedule(0, Event::Pulse(index, 0));
     }
 
     /// A process that has just started, on this disk.
@@ -165,6 +125,7 @@ impl World {
             clock,
             is_up: true,
             is_stopped: false,
+            is_gone: false,
             deferred: Vec::new(),
             run,
             log,
@@ -181,14 +142,22 @@ impl World {
             crashes: vec![0; usize::from(self.scenario.shards)],
             tenures: self.random.random::<u64>() / 2,
             homeless: BTreeSet::new(),
-            heard: vec![self.now; self.scenario.nodes],
+            standing: Standing::default(),
+            heard: BTreeMap::new(),
             watched: BTreeMap::new(),
             looked_at: self.now,
             heard_leader_at: self.now,
             patience: self.random.random_range(200..400) * MILLISECOND,
             beats_at: 0,
-            greets_at: 0,
+            greeted: BTreeMap::new(),
             ticks_at: 0,
+            reconciles_at: 0,
+            following: None,
+            followed: None,
+            turn: usize::try_from(id.get() % 1024).unwrap(),
+            is_to_go: false,
+            drain: None,
+            drains_at: self.now,
             is_disk_slow: false,
             fails_disk: false,
             wakes_at: None,
@@ -211,9 +180,9 @@ impl World {
 
     /// Starts a node again.
     pub fn restart(&mut self, n: usize) {
-        let (id, run) = (self.nodes[n].id, self.nodes[n].run);
-        let log = self.nodes[n].log.clone();
-        self.nodes[n] = self.process(id, log, run);
+        let Node { id, run, is_to_go, ref log, .. } = self.nodes[n];
+        let log = log.clone();
+        self.nodes[n] = Node { is_to_go, ..self.process(id, log, run) };
         self.schedule(0, Event::Pulse(n, run));
     }
 
@@ -256,6 +225,7 @@ impl World {
             Event::GiveUp(call) => self.give_up(call),
             Event::Strike => self.strike(),
             Event::Undo(undo) => self.undo(undo),
+            Event::Turn(turn) => self.take_turn(turn),
             Event::Datagram { .. } | Event::Pulse(..) | Event::Wake(..) | Event::Synced(..) => {}
         }
         true
@@ -266,7 +236,7 @@ impl World {
         !self.queue.values().any(|event| matches!(event, Event::Call(_)))
     }
 
-    fn is_running(&self, n: usize, run: u64) -> bool {
+    pub fn is_running(&self, n: usize, run: u64) -> bool {
         self.nodes[n].is_up && self.nodes[n].run == run
     }
 
@@ -279,7 +249,7 @@ impl World {
             }),
             Event::Pulse(n, _) | Event::Wake(n, _) | Event::Synced(n, _) => Some(*n),
             Event::Call(call) | Event::GiveUp(call) => Some(self.calls[*call].node),
-            Event::Strike | Event::Undo(_) => None,
+            Event::Strike | Event::Undo(_) | Event::Turn(_) => None,
         }
     }
 
@@ -292,8 +262,13 @@ impl World {
     }
 
     fn pulse(&mut self, n: usize) {
+        self.stand(n);
+        self.greet(n);
+        self.follow(n);
         self.look_after_consensus(n);
+        self.tell_followers(n);
         self.look_after_ownership(n);
+        self.look_after_drain(n);
         self.look_after_sessions(n);
         self.look_after_calls(n);
         let is_busy = self.sessions.values().any(|session| session.router == n && !session.at_router.open.is_empty());

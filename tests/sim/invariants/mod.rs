@@ -5,6 +5,7 @@ mod bounded;
 mod fencing;
 mod limit_at_ledger;
 mod limit_at_worker;
+mod membership;
 mod once;
 mod order;
 mod priority;
@@ -17,7 +18,7 @@ use crate::world::World;
 type Invariant = fn(&World) -> Option<String>;
 
 /// By name.
-pub const ALL: [(&str, Invariant); 10] = [
+pub const ALL: [(&str, Invariant); 11] = [
     ("I1 at the ledger", limit_at_ledger::check),
     ("I1 at the worker", limit_at_worker::check),
     ("I2", priority::check),
@@ -27,5 +28,6 @@ pub const ALL: [(&str, Invariant); 10] = [
     ("I6", waste::check),
     ("fencing", fencing::check),
     ("replicas agree", replicas::check),
+    ("membership", membership::check),
     ("bounded memory", bounded::check),
 ];
