@@ -16,6 +16,9 @@ use crate::engine::membership::{KnownReplicas, Role, Seen, plan};
 /// How often the leader looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// When all replicas have heard that an observer goes, and a change that was under way has ended: until then the leader may be making a replica of it.
+const HEARD_WITHIN: Duration = Duration::from_millis(1500);
+
 /// Makes good what is missing, while this node leads. Runs until it is dropped.
 pub(crate) async fn reconcile(peers: &Peers, consensus: &Consensus, submitter: &Submitter) {
     loop {
@@ -92,8 +95,16 @@ pub(crate) async fn leave_the_replicas(peers: &Peers, consensus: &Consensus) {
         consensus.hand_leadership_to(next).await;
         clock::sleep(LOOK_EVERY).await;
     }
+    let heard_after = if peers.role_of(own) == Role::Observer { HEARD_WITHIN } else { Duration::ZERO };
     peers.leave();
-    while peers.role_of(own) != Role::Observer {
+    let mut observes_since = peers.clock().now();
+    loop {
+        let now = peers.clock().now();
+        if peers.role_of(own) != Role::Observer {
+            observes_since = now;
+        } else if now.saturating_since(observes_since) >= heard_after {
+            return;
+        }
         clock::sleep(LOOK_EVERY).await;
     }
 }

@@ -133,12 +133,37 @@ mod tests {
     use std::num::NonZeroU64;
     use std::sync::Arc;
 
+    use super::super::reconcile::leave_the_replicas;
     use super::*;
     use crate::clock::Clock;
     use crate::config::Storage;
     use crate::consensus::{self, transport::Alone};
     use crate::engine::founding::Founding;
     use crate::engine::grant::{ClusterId, Incarnation};
+
+    fn known(index: u64, spares: &[NodeId]) -> KnownReplicas {
+        let voters = BTreeSet::from([NodeId::new(2)]);
+        KnownReplicas { at: (1, index), replicas: Replicas { voters, spares: spares.iter().copied().collect() } }
+    }
+
+    #[tokio::test]
+    async fn an_observer_that_goes_has_gone_when_no_leader_can_make_a_replica_of_it_that_has_not_heard_so() {
+        let (own, clock) = (NodeId::new(1), Clock::start());
+        let opened = consensus::open(&Storage::Memory, Some(own), clock).await.unwrap();
+        let run = Incarnation { node: own, run: NonZeroU64::MIN };
+        let peers = Peers::new(run, Arc::clone(opened.belonging()), clock, "127.0.0.1:1".to_owned());
+        let consensus = Consensus::start(opened, Arc::new(Alone), clock).await.unwrap();
+        peers.learn(Some(&known(1, &[])));
+        let mut leaving = std::pin::pin!(leave_the_replicas(&peers, &consensus));
+        assert!(clock::timeout(Duration::from_millis(200), &mut leaving).await.is_err(), "nobody has heard of it");
+        assert!(peers.standing().is_leaving);
+        // It was added at the same moment.
+        peers.learn(Some(&known(2, &[own])));
+        assert!(clock::timeout(Duration::from_secs(3), &mut leaving).await.is_err(), "it has the log");
+        peers.learn(Some(&known(3, &[])));
+        clock::timeout(Duration::from_secs(10), leaving).await.unwrap();
+        consensus.shutdown().await;
+    }
 
     #[tokio::test]
     async fn nobody_is_told_of_replicas_that_are_not_committed_and_may_be_cut_off_again_but_elections_are_held_by_them() {
