@@ -17,6 +17,8 @@ const CATCHES_UP_WITHIN: Moment = 500 * MILLISECOND;
 /// For how long followers hold on to a leader that is silent.
 const LEASE: Moment = 240 * MILLISECOND;
 const TAKES_OFFICE_WITHIN: Moment = SECOND;
+/// Until then the leader may be making a replica of an observer, for it has not heard that it goes.
+const HEARD_WITHIN: Moment = 1_500 * MILLISECOND;
 
 /// A leader's office on its way to another voter.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +40,17 @@ pub struct Drain {
     pub office: Option<Office>,
     /// Whether it has left the ring and its office, and now leaves the replicas.
     pub is_leaving: bool,
+    /// How long it must have been an observer then, and since when it is.
+    heard_after: Moment,
+    observes_since: Moment,
     is_drained: bool,
+}
+
+impl Drain {
+    const fn until(until: Moment) -> Self {
+        let (marked, office, is_leaving, is_drained) = (None, None, false, false);
+        Self { until, marked, office, is_leaving, heard_after: 0, observes_since: 0, is_drained }
+    }
 }
 
 impl World {
@@ -51,8 +63,7 @@ impl World {
         let node = &mut self.nodes[n];
         let Some(drain) = &node.drain else {
             if now >= node.drains_at {
-                let until = now + LASTS;
-                node.drain = Some(Drain { until, marked: None, office: None, is_leaving: false, is_drained: false });
+                node.drain = Some(Drain::until(now + LASTS));
             }
             return;
         };
@@ -109,9 +120,10 @@ impl World {
             office @ Some(_) => office,
         };
         let is_free = office.is_none() && (!self.nodes[n].log.leads() || self.next_leader(n).is_none());
+        let heard_after = if self.nodes[n].role() == Role::Observer { HEARD_WITHIN } else { 0 };
         let Some(drain) = &mut self.nodes[n].drain else { return };
         let was = std::mem::replace(&mut drain.office, office);
-        drain.is_leaving = is_free;
+        (drain.is_leaving, drain.heard_after, drain.observes_since) = (is_free, heard_after, now);
         if matches!(was, Some(Office::Called { .. })) && !self.nodes[n].log.leads() {
             self.witness.seen.handed_over += 1;
         }
@@ -129,10 +141,11 @@ impl World {
 
     /// Waits until it is none of them, and is gone a while after that: until then it routes.
     fn leave_the_replicas(&mut self, n: usize) {
-        if self.nodes[n].role() != Role::Observer {
-            return;
-        }
-        if let Some(drain) = &mut self.nodes[n].drain {
+        let (now, is_observer) = (self.now, self.nodes[n].role() == Role::Observer);
+        let Some(drain) = &mut self.nodes[n].drain else { return };
+        if !is_observer {
+            drain.observes_since = now;
+        } else if now - drain.observes_since >= drain.heard_after {
             drain.is_drained = true;
             self.witness.seen.drained += 1;
             self.witness.keepers.drained(n);

@@ -27,7 +27,7 @@ impl World {
         if !configuration.is_agreed(votes) {
             return;
         }
-        let voters: Vec<usize> = configuration.all_voters().into_iter().filter(|&v| votes(v)).collect();
+        let voters: Vec<usize> = configuration.asked().into_iter().filter(|&v| votes(v)).collect();
         let term = voters.iter().map(|&v| self.nodes[v].log.term).max().unwrap() + 1;
         for v in voters {
             self.nodes[v].heard_leader_at = self.now;

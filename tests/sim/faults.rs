@@ -72,6 +72,17 @@ impl World {
         }
     }
 
+    /// While the voters change, the nodes may be cut in two.
+    pub fn strike_in_the_midst(&mut self) {
+        let may_fail = self.scenario.severity == Severity::Rough && self.now < self.scenario.trouble;
+        if may_fail && self.random.random_ratio(1, 4) {
+            let living: Vec<usize> = self.living().collect();
+            let (some, others): (Vec<usize>, Vec<usize>) = living.into_iter().partition(|_| self.random.random_ratio(1, 2));
+            let both_ways = |one: &usize| others.iter().flat_map(|other| [(*one, *other), (*other, *one)]).collect::<Vec<_>>();
+            self.cut(some.iter().flat_map(both_ways).collect(), LONGEST_CUT);
+        }
+    }
+
     fn undo_later(&mut self, longest: Moment, undo: Undo) {
         let after = self.random.random_range(20 * MILLISECOND..=longest);
         self.schedule(after, Event::Undo(undo));

@@ -93,7 +93,7 @@ impl World {
         let is_left = |voter: usize| voter != n && !self.nodes[voter].is_gone;
         let from = self.witness.keepers.configured_at();
         let logs = self.nodes.iter().filter(|node| !node.is_gone).map(|node| &node.log);
-        let bears = |configuration: &Configuration| configuration.is_agreed(is_left);
+        let bears = |configuration: &Configuration| configuration.has_majority(is_left);
         let node = &self.nodes[n];
         !node.is_gone && !node.is_to_go && logs.flat_map(|log| log.configurations_from(from)).all(bears)
     }

@@ -46,6 +46,7 @@ mod streams;
 mod witness;
 mod world;
 
+use configuration::Rule;
 use run::{Report, run};
 use seen::Seen;
 
@@ -58,8 +59,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Runs a seed. What it finds for itself, by an assertion, counts as well.
-fn judged(seed: u64) -> Report {
-    std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|panic| {
+fn judged(seed: u64, rule: Rule) -> Report {
+    std::panic::catch_unwind(|| run(seed, rule)).unwrap_or_else(|panic| {
         let said =
             panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
         Report { seed, violation: Some(("an assertion", said.unwrap_or_default())), ..Report::default() }
@@ -67,7 +68,7 @@ fn judged(seed: u64) -> Report {
 }
 
 /// Runs these seeds on all cores; the reports in order.
-fn run_all(first: u64, count: u64) -> Vec<Report> {
+fn run_all(first: u64, count: u64, rule: Rule) -> Vec<Report> {
     let next = std::sync::atomic::AtomicU64::new(first);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut reports: Vec<Report> = std::thread::scope(|scope| {
@@ -78,7 +79,7 @@ fn run_all(first: u64, count: u64) -> Vec<Report> {
                 if seed >= first + count {
                     return reports;
                 }
-                reports.push(judged(seed));
+                reports.push(judged(seed, rule));
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -94,7 +95,7 @@ fn no_seed_breaks_a_promise() {
         Some(seed) => (seed, 1),
         None => (number("TURNSTILE_TEST_FIRST").unwrap_or(1), number("TURNSTILE_TEST_SEEDS").unwrap_or(SEEDS)),
     };
-    let reports = run_all(first, count);
+    let reports = run_all(first, count, Rule::Joint);
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     println!(
         "{count} seeds from {first} on: {} calls, {} started, {} entries, {} disruptions, {} s of their time",
@@ -119,39 +120,56 @@ fn no_seed_breaks_a_promise() {
 }
 
 /// How many seeds may pass before a fault is found.
-#[cfg(feature = "planted-faults")]
 const SEEDS_PER_FAULT: u64 = 3_000;
+
+/// Runs seeds until one breaks a promise; what is wrong with the first.
+fn first_broken(rule: Rule) -> Option<(u64, &'static str, String)> {
+    // What is found by an assertion is printed, once.
+    std::panic::set_hook(Box::new(|_| {}));
+    let batches = (1..=SEEDS_PER_FAULT).step_by(4).map(|first| run_all(first, 4, rule));
+    let found = batches.flatten().find(|report| report.violation.is_some());
+    drop(std::panic::take_hook());
+    found.and_then(|Report { seed, violation, .. }| violation.map(|(name, what)| (seed, name, what)))
+}
+
+/// Plants, looks, and tells; whether it was found.
+fn is_found(planted: &str, rule: Rule) -> bool {
+    match first_broken(rule) {
+        Some((seed, name, what)) => {
+            let what: String = what.chars().take(140).collect();
+            println!("{planted:<26} found by seed {seed:<5} {name}: {what}");
+            true
+        }
+        None => {
+            println!("{planted:<26} NOT FOUND in {SEEDS_PER_FAULT} seeds");
+            false
+        }
+    }
+}
 
 #[cfg(feature = "planted-faults")]
 #[test]
 fn every_planted_fault_is_found() {
     use turnstile::engine::fault::Fault;
 
-    // What is found by an assertion is printed below, once.
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut missed = Vec::new();
-    for fault in Fault::ALL {
+    let plant = |fault: Fault| {
         fault.plant();
-        let batches = (1..=SEEDS_PER_FAULT).step_by(4).map(|first| run_all(first, 4));
-        let found = batches.flatten().find(|report| report.violation.is_some());
-        match found.and_then(|report| Some((report.seed, report.violation?))) {
-            Some((seed, (name, what))) => {
-                let what: String = what.chars().take(140).collect();
-                println!("{:<26} found by seed {seed:<5} {name}: {what}", format!("{fault:?}"));
-            }
-            None => {
-                println!("{:<26} NOT FOUND in {SEEDS_PER_FAULT} seeds", format!("{fault:?}"));
-                missed.push(fault);
-            }
-        }
-    }
-    drop(std::panic::take_hook());
+        is_found(&format!("{fault:?}"), Rule::Joint)
+    };
+    let missed: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| !plant(*fault)).collect();
     assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+#[test]
+fn majorities_of_the_wrong_nodes_are_found() {
+    for rule in [Rule::NextVotersOnly, Rule::LearnersVote] {
+        assert!(is_found(&format!("{rule:?}"), rule));
+    }
 }
 
 #[test]
 fn a_seed_gives_the_same_run_each_time() {
     for seed in [3, 4] {
-        assert_eq!(run(seed), run(seed));
+        assert_eq!(run(seed, Rule::Joint), run(seed, Rule::Joint));
     }
 }

@@ -31,7 +31,11 @@ impl World {
         let Some((_, configuration)) = log.configuration().filter(|(at, _)| *at <= log.committed).cloned() else { return };
         match configuration.settled().or_else(|| self.planned(n, &configuration)) {
             Some(next) => {
+                let is_of_voters = next.voters != configuration.voters || next.next.is_some();
                 self.nodes[n].log.append(Body::Configuration(Rc::new(next)));
+                if is_of_voters {
+                    self.strike_in_the_midst();
+                }
                 self.broadcast(n);
                 self.write_to_disk(n);
             }

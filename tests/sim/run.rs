@@ -3,6 +3,7 @@
 use turnstile::engine::membership::Role;
 
 use crate::clock::{Moment, SECOND};
+use crate::configuration::Rule;
 use crate::invariants;
 use crate::node::Node;
 use crate::scenario::Scenario;
@@ -30,8 +31,8 @@ pub struct Report {
 }
 
 /// Does what the seed stands for.
-pub fn run(seed: u64) -> Report {
-    let (scenario, random) = Scenario::of(seed);
+pub fn run(seed: u64, rule: Rule) -> Report {
+    let (scenario, random) = Scenario::of(seed, rule);
     let trouble = scenario.trouble;
     let mut world = World::new(scenario, random);
     world.load();

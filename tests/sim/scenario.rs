@@ -8,6 +8,7 @@ use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::rate::{Limits, RateLimit};
 
 use crate::clock::{MILLISECOND, Moment, SECOND};
+use crate::configuration::Rule;
 
 /// A connection, and what one of its windows has.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub enum Severity {
 pub struct Scenario {
     /// How many nodes begin the log; others come later.
     pub founders: usize,
+    /// By which majorities the log is committed, and leaders are elected.
+    pub rule: Rule,
     pub shards: u16,
     pub severity: Severity,
     pub connections: Vec<Connection>,
@@ -55,12 +58,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    pub fn of(seed: u64) -> (Self, StdRng) {
+    pub fn of(seed: u64, rule: Rule) -> (Self, StdRng) {
         let mut random = StdRng::seed_from_u64(seed);
         let severity = if seed.is_multiple_of(4) { Severity::Lossy } else { Severity::Rough };
         let is_slow = random.random_ratio(1, 5);
         let scenario = Self {
             founders: if random.random_ratio(1, 5) { 1 } else { 3 },
+            rule,
             shards: random.random_range(1..=2),
             severity,
             connections: (0..random.random_range(2..=6)).map(|place| connection(&mut random, place)).collect(),

@@ -84,7 +84,7 @@ pub struct World {
 
 impl World {
     pub fn new(scenario: Scenario, random: StdRng) -> Self {
-        let Scenario { founders, way, lost, doubled, .. } = scenario;
+        let Scenario { founders, rule, way, lost, doubled, .. } = scenario;
         let mut world = Self {
             now: 0,
             sequence: 0,
@@ -101,7 +101,7 @@ impl World {
             digest: 0,
             scenario,
         };
-        let founded = Rc::new(Configuration::of((0..founders).collect()));
+        let founded = Rc::new(Configuration::of((0..founders).collect(), rule));
         (0..founders).for_each(|index| world.add(Log::founded(index, Rc::clone(&founded))));
         world
     }
