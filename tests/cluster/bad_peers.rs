@@ -68,8 +68,8 @@ async fn who_is_no_node_of_this_cluster_is_refused_by_what_is_wrong_whatever_it_
     let (of, not) = (hex(&[7; 16]), hex(&good.cluster));
     let broken: Vec<(Option<v1::Sender>, (Code, String))> = vec![
         (None, (Code::InvalidArgument, "sender: is not set: it is required".to_owned())),
-        (Some(v1::Sender { protocol: 0, ..good.clone() }), versions(0)),
-        (Some(v1::Sender { protocol: 2, ..good.clone() }), versions(2)),
+        (Some(v1::Sender { protocol: 0, oldest_protocol: None, ..good.clone() }), versions(0)),
+        (Some(v1::Sender { protocol: 2, oldest_protocol: Some(2), ..good.clone() }), versions(2)),
         (
             Some(v1::Sender { cluster: vec![7; 3], ..good.clone() }),
             (Code::InvalidArgument, "sender.cluster: has 3 bytes: a cluster id takes 16".to_owned()),
@@ -87,6 +87,8 @@ async fn who_is_no_node_of_this_cluster_is_refused_by_what_is_wrong_whatever_it_
             (Code::FailedPrecondition, format!("node {own} is this one: another process uses its id")),
         ),
     ];
+    let newer = v1::Sender { protocol: 2, oldest_protocol: Some(1), ..good.clone() };
+    assert!(stranger.greet(Some(newer)).await.is_ok(), "it speaks version 1 as well");
     let word = |status: tonic::Status| (status.code(), status.message().to_owned());
     for (sender, expected) in broken {
         assert_eq!(stranger.greet(sender.clone()).await.map_err(word), Err(expected.clone()));
