@@ -97,6 +97,7 @@ pub use config::{ClusterConfig, NodeConfig, Storage};
 pub use discovery::{Discovery, Found, InvalidPeerSource, PeerSource, Trouble};
 #[cfg(feature = "node")]
 pub use drain::DrainError;
+pub use engine::algorithm::Algorithm;
 pub use engine::grant::{ArrivalNumber, NodeId, ReleaseNumber, RequestId, Tenure};
 pub use engine::invalid::InvalidInput;
 pub use engine::key::ConnectionKey;

@@ -126,6 +126,7 @@ fn field_of(field: &str, invalid: &InvalidInput) -> String {
         InvalidInput::DeadlineInThePast { .. } => "timeout",
         InvalidInput::ZeroCount
         | InvalidInput::WindowOutOfRange { .. }
+        | InvalidInput::UnknownAlgorithm { .. }
         | InvalidInput::MarginOutOfRange { .. }
         | InvalidInput::LimitCount { .. } => "limits",
         InvalidInput::PenaltyOutOfRange { .. } => "pause",

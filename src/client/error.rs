@@ -16,7 +16,7 @@ pub enum AcquireError {
     #[error(transparent)]
     Invalid(#[from] InvalidInput),
     /// It takes more than a whole window of a limit.
-    #[error("cost of {units} units and {tokens} tokens is over the limit of {count} per {window:?}", units = cost.units, tokens = cost.tokens, count = limit.request_count(), window = limit.window())]
+    #[error("cost of {units} units and {tokens} tokens is over the limit of {limit}", units = cost.units, tokens = cost.tokens)]
     CostOverLimit {
         /// What it takes.
         cost: Cost,
@@ -73,7 +73,7 @@ pub enum AcquireError {
 }
 
 fn list(limits: &[RateLimit]) -> String {
-    let each = limits.iter().map(|limit| format!("{} per {:?}", limit.request_count(), limit.window()));
+    let each = limits.iter().map(RateLimit::to_string);
     each.collect::<Vec<_>>().join(" and ")
 }
 

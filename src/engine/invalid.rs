@@ -38,6 +38,12 @@ pub enum InvalidInput {
         /// The window as it was given.
         window: Duration,
     },
+    /// The name of no algorithm.
+    #[error("algorithm is {name:?}: it takes sliding_window, token_bucket, leaky_bucket, gcra_virtual or gcra_continuous")]
+    UnknownAlgorithm {
+        /// The name as it was given.
+        name: String,
+    },
     /// A margin that is longer than its range.
     #[error("{name} is {value:?}: it takes 0s to 60s")]
     MarginOutOfRange {

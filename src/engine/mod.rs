@@ -4,12 +4,13 @@
 //! what should happen is the return value, so one seed replays one run and a test is a table of
 //! inputs and outcomes.
 //!
-//! Two floors. The vocabulary ([`key`], [`time`], [`rate`], [`grant`], [`invalid`]) names things;
+//! Two floors. The vocabulary ([`key`], [`time`], [`rate`], [`algorithm`], [`grant`], [`invalid`]) names things;
 //! above it stand the machines: [`limiter`] counts a connection's charges, [`queue`] orders its
 //! waiters, [`throttle`] joins the two into one connection as its owner sees it, [`shard`] is all
 //! connections of one owner, [`ledger`] is the replicated accountant that has the last word,
 //! [`ring`] says who owns what, and by [`founding`] nodes without a cluster become one.
 
+pub mod algorithm;
 #[doc(hidden)]
 pub mod fault;
 pub mod founding;

@@ -1,11 +1,13 @@
 //! How much, how urgent, how often: costs, niceness, limits and their margins.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::algorithm::Algorithm;
 use crate::engine::fault::Fault;
 use crate::engine::invalid::InvalidInput;
 
@@ -115,7 +117,7 @@ pub enum Dimension {
     Tokens,
 }
 
-/// At most `request_count` units in any rolling window, and the margin kept for the way to the platform.
+/// At most `request_count` units per window, as its [`Algorithm`] counts them, and the margin kept for the way to the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RateLimit {
     request_count: NonZeroU32,
@@ -123,10 +125,11 @@ pub struct RateLimit {
     dimension: Dimension,
     delivery: Option<Duration>,
     guard: Option<Duration>,
+    algorithm: Algorithm,
 }
 
 impl RateLimit {
-    /// At most `request_count` units in any half-open rolling window of `window` (1 ms to 7 days).
+    /// At most `request_count` units in any half-open rolling window of `window` (1 ms to 7 days), unless [`RateLimit::by`] says otherwise.
     ///
     /// # Errors
     /// [`InvalidInput`] for a count of 0 or a window outside its range.
@@ -135,7 +138,15 @@ impl RateLimit {
         if !WINDOW_RANGE.contains(&window) {
             return Err(InvalidInput::WindowOutOfRange { window });
         }
-        Ok(Self { request_count, window, dimension: Dimension::Units, delivery: None, guard: None })
+        let (dimension, algorithm) = (Dimension::default(), Algorithm::default());
+        Ok(Self { request_count, window, dimension, delivery: None, guard: None, algorithm })
+    }
+
+    /// The same limit, counted by `algorithm`. To a bucket the count is its capacity, which may go at once, and the window is the time in which
+    /// an empty one has all of it again.
+    #[must_use]
+    pub const fn by(self, algorithm: Algorithm) -> Self {
+        Self { algorithm, ..self }
     }
 
     /// The same limit, counting `dimension`.
@@ -163,7 +174,7 @@ impl RateLimit {
         Ok(Self { guard: Some(guard), ..self })
     }
 
-    /// The most units in one window.
+    /// The most units in one window; of a bucket, its capacity.
     #[must_use]
     pub const fn request_count(&self) -> NonZeroU32 {
         self.request_count
@@ -175,10 +186,16 @@ impl RateLimit {
         cost.along(self.dimension) > u64::from(self.request_count.get())
     }
 
-    /// The length of the rolling window.
+    /// The length of the rolling window; of a bucket, the time in which its capacity comes back.
     #[must_use]
     pub const fn window(&self) -> Duration {
         self.window
+    }
+
+    /// How it is counted.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Which component of a cost is counted.
@@ -214,13 +231,21 @@ impl RateLimit {
         })
     }
 
-    /// How long a charge counts beyond its delivery: the window and the guard.
+    /// How long a charge counts beyond its delivery, at most: the window and the guard.
     #[must_use]
     pub fn span(&self) -> Duration {
         if Fault::MarginIgnored.is_planted() {
             return self.window;
         }
         self.window + self.guard()
+    }
+}
+
+/// `5 per 60s`, and by which algorithm unless it is the default one.
+impl fmt::Display for RateLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} per {:?}", self.request_count, self.window)?;
+        if self.algorithm.is_bucket() { write!(f, " by {}", self.algorithm) } else { Ok(()) }
     }
 }
 

@@ -127,21 +127,21 @@ async fn a_call_that_is_none_is_refused_by_its_field() {
     for kind in [RAFT, COMMIT, FOUND] {
         let empty = stranger.call(sender.clone(), kind, Vec::new()).await.unwrap_err();
         assert_eq!(empty.message(), "body: nothing to decode: the version byte is missing");
-        for version in [0, 2, 255] {
+        for version in [0, 1, 255] {
             let refused = stranger.call(sender.clone(), kind, [&[version][..], &noise(1, 64)].concat()).await.unwrap_err();
-            let told = format!("body: encoded in version {version}, this release reads version 1");
+            let told = format!("body: encoded in version {version}, this release reads version 2");
             assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, told.as_str()));
         }
         for seed in 0..200 {
             // No variant has this number, so that no noise is a message by chance.
-            let body = [&[1, 200][..], &noise(seed, usize::try_from(seed).unwrap() * 7)].concat();
+            let body = [&[2, 200][..], &noise(seed, usize::try_from(seed).unwrap() * 7)].concat();
             let refused = stranger.call(sender.clone(), kind, body).await.unwrap_err();
             assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
             assert!(refused.message().starts_with("body: the bytes do not decode"), "{refused}");
         }
         // Each begins as a message does, and is cut off.
         for variant in 0..3 {
-            let refused = stranger.call(sender.clone(), kind, vec![1, variant]).await.err();
+            let refused = stranger.call(sender.clone(), kind, vec![2, variant]).await.err();
             let told = refused.map(|status| (status.code(), status.message().to_owned()));
             assert!(told.is_some_and(|(code, told)| code == Code::InvalidArgument && told.starts_with("body: ")), "{variant}");
         }
