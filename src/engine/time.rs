@@ -59,6 +59,12 @@ impl<L: TimeLine> Moment<L> {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
 
+    /// The moment `span` later; `None` when the line ends before.
+    #[must_use]
+    pub fn checked_add(self, span: Duration) -> Option<Self> {
+        u64::try_from(span.as_nanos()).ok().and_then(|span| self.nanos.checked_add(span)).map(Self::from_nanos)
+    }
+
     /// The moment `span` earlier; the origin when there is none.
     #[must_use]
     pub fn saturating_sub(self, span: Duration) -> Self {

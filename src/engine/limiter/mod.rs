@@ -4,13 +4,24 @@
 //! limit that changes keeps the history of the ones before it.
 //! Must not: decide who is served. That is the queue's.
 
+mod bucket;
+mod gcra;
+mod leaky_bucket;
+mod meter;
+mod pace;
+mod recent_charges;
 mod sliding_window;
+mod timetable;
+mod token_bucket;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::sliding_window::{MAX_RUNS, Room, SlidingWindow};
+pub use self::bucket::Bucket;
+pub use self::meter::{Meter, Room};
+pub use self::sliding_window::{MAX_RUNS, SlidingWindow};
+pub use self::timetable::{Call, NoTime, grant_times};
 use crate::engine::grant::Charge;
 use crate::engine::rate::{Cost, Dimension, Limits, MAX_LIMITS, RateLimit};
 use crate::engine::time::{Ledger, LedgerTime};
@@ -24,7 +35,7 @@ struct Rule {
     limit: RateLimit,
     /// When a caller last stated it.
     stated_at: LedgerTime,
-    window: SlidingWindow<Ledger>,
+    meter: Meter<Ledger>,
 }
 
 impl Rule {
@@ -73,7 +84,7 @@ impl Limiter {
         let added: Vec<Rule> = limits
             .iter()
             .filter(|limit| self.rules.iter().all(|rule| rule.limit != **limit))
-            .map(|limit| Rule { limit: *limit, stated_at: now, window: self.window_for(limit) })
+            .map(|limit| Rule { limit: *limit, stated_at: now, meter: self.meter_for(limit, now) })
             .collect();
         self.rules.retain(holds);
         self.rules.extend(added);
@@ -82,12 +93,16 @@ impl Limiter {
         Ok(())
     }
 
-    /// A window for a limit that is new here, with the longest history there is of its dimension.
-    fn window_for(&self, limit: &RateLimit) -> SlidingWindow<Ledger> {
-        let longest =
-            self.rules.iter().filter(|rule| rule.limit.dimension() == limit.dimension()).max_by_key(|rule| rule.window.span());
-        let (count, span) = (limit.request_count().get(), limit.span());
-        longest.map_or_else(|| SlidingWindow::new(count, span), |rule| rule.window.resized(count, span))
+    /// A meter for a limit that is new here, with the longest history there is of its dimension.
+    fn meter_for(&self, limit: &RateLimit, now: LedgerTime) -> Meter<Ledger> {
+        let mut meter = Meter::new(limit);
+        for are_buckets in [false, true] {
+            let formers = self.rules.iter().filter(|rule| rule.limit.dimension() == limit.dimension());
+            for former in formers.filter(|rule| rule.limit.algorithm().is_bucket() == are_buckets) {
+                meter.inherit(limit, &former.meter, now);
+            }
+        }
+        meter
     }
 
     /// The limits that were stated within their own last window.
@@ -119,7 +134,7 @@ impl Limiter {
         }
         self.rules.iter_mut().fold(Cost::MAX, |room, rule| {
             let dimension = rule.limit.dimension();
-            room.with(dimension, room.along(dimension).min(rule.window.room(now)))
+            room.with(dimension, room.along(dimension).min(rule.meter.room(now)))
         })
     }
 
@@ -128,7 +143,7 @@ impl Limiter {
     pub fn check(&self, now: LedgerTime, cost: Cost) -> Room<LedgerTime> {
         let mut free_at = self.paused_until;
         for rule in &self.rules {
-            match rule.window.check(now, rule.amount(cost)) {
+            match rule.meter.check(now, rule.amount(cost)) {
                 Room::Ready => {}
                 Room::NotBefore(at) => free_at = free_at.max(at),
                 Room::Never => return Room::Never,
@@ -142,7 +157,7 @@ impl Limiter {
     pub fn earliest(&self, now: LedgerTime, ahead: Cost, cost: Cost) -> Option<LedgerTime> {
         let start = now.max(self.paused_until);
         self.rules.iter().try_fold(start, |latest, rule| {
-            rule.window.earliest(start, rule.amount(ahead), rule.amount(cost)).map(|at| latest.max(at))
+            rule.meter.earliest(start, rule.amount(ahead), rule.amount(cost)).map(|at| latest.max(at))
         })
     }
 
@@ -150,7 +165,7 @@ impl Limiter {
     pub fn charge(&mut self, charge: Charge, cost: Cost) {
         for rule in &mut self.rules {
             let amount = rule.counted(cost);
-            rule.window.charge(charge.stamp, charge.counted_from(), amount);
+            rule.meter.charge(charge.stamp, charge.counted_from(), amount);
         }
     }
 
@@ -158,7 +173,7 @@ impl Limiter {
     pub fn refund(&mut self, charge: Charge, cost: Cost) -> Cost {
         self.rules.iter_mut().fold(Cost::ZERO, |total, rule| {
             let amount = rule.counted(cost);
-            let given_back = rule.window.refund(charge.stamp, charge.counted_from(), amount);
+            let given_back = rule.meter.refund(charge.stamp, charge.counted_from(), amount);
             let dimension = rule.limit.dimension();
             total.with(dimension, total.along(dimension).max(u64::from(given_back)))
         })
@@ -178,7 +193,7 @@ impl Limiter {
     /// When no charge counts any more and no pause holds.
     #[must_use]
     pub fn empty_at(&self) -> LedgerTime {
-        self.rules.iter().map(|rule| rule.window.empty_at()).fold(self.paused_until, LedgerTime::max)
+        self.rules.iter().map(|rule| rule.meter.empty_at()).fold(self.paused_until, LedgerTime::max)
     }
 
     /// The delivery bound that a charge gets: the shortest of the limits' own, or `slowness` when deliveries take longer
@@ -195,13 +210,13 @@ impl Limiter {
         self.rules.iter().map(|rule| rule.limit.guard()).max().unwrap_or_default()
     }
 
-    /// The units that count now, of the limit that is fullest, in its own dimension: (held, allowed).
+    /// The units that count at `now`, of the limit that is fullest, in its own dimension: (held, allowed).
     #[must_use]
-    pub fn fill(&self, dimension: Dimension) -> Option<(u64, u32)> {
+    pub fn fill(&self, now: LedgerTime, dimension: Dimension) -> Option<(u64, u32)> {
         self.rules
             .iter()
             .filter(|rule| rule.limit.dimension() == dimension)
-            .map(|rule| (rule.window.held(), rule.limit.request_count().get()))
+            .map(|rule| (rule.meter.held(now), rule.limit.request_count().get()))
             .max_by_key(|&(held, allowed)| held.saturating_mul(1_000_000) / u64::from(allowed))
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::meter::Room;
 use crate::engine::fault::Fault;
 use crate::engine::time::{Moment, TimeLine, nanos_of};
 
@@ -18,17 +19,6 @@ pub const MAX_RUNS: usize = 1024;
 
 /// How many runs are left when a full window has been compacted.
 const COMPACTED_RUNS: usize = MAX_RUNS / 2;
-
-/// Whether a charge may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room<T> {
-    /// Now.
-    Ready,
-    /// Not before this moment, and then only if nothing else is charged.
-    NotBefore(T),
-    /// Never: it is more than the whole limit.
-    Never,
-}
 
 /// Charges that count from one moment on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +134,20 @@ impl<L: TimeLine> SlidingWindow<L> {
         }
     }
 
+    /// Counts `amount` from `from` on, under no name: it can't be given back.
+    pub(super) fn charge_unnamed(&mut self, now: Moment<L>, from: Moment<L>, amount: u32) {
+        self.charge(now, from, amount);
+        let place = self.runs.partition_point(|run| run.from < from);
+        if let Some(run) = self.runs.get_mut(place).filter(|run| run.from == from) {
+            run.refundable = 0;
+        }
+    }
+
+    /// From when on how much counts, in order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Moment<L>, u32)> + '_ {
+        self.runs.iter().map(|run| (run.from, run.amount))
+    }
+
     /// Gives back up to `amount` of what was charged at exactly `charged_at` to count from `from` on, and says how much: less when
     /// part of it was given back before, nothing when it has left or was merged.
     pub fn refund(&mut self, charged_at: Moment<L>, from: Moment<L>, amount: u32) -> u32 {
@@ -172,6 +176,11 @@ impl<L: TimeLine> SlidingWindow<L> {
     #[must_use]
     pub const fn held(&self) -> u64 {
         self.held
+    }
+
+    /// The units that count at `now`, of those that were not forgotten.
+    pub(super) fn held_at(&self, now: Moment<L>) -> u64 {
+        self.runs().filter(|(from, _)| *from + self.span > now).map(|(_, amount)| u64::from(amount)).sum()
     }
 
     fn prune(&mut self, now: Moment<L>) {

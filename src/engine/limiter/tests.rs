@@ -111,3 +111,8 @@ fn slow_deliveries_widen_the_bound_unless_every_limit_accepts_any_jitter() {
     assert_eq!(stated(&Limits::new([second]).unwrap()).delivery_bound(slow), slow);
     assert_eq!(stated(&limits(&[(1, 1)])).delivery_bound(slow), Duration::ZERO);
 }
+
+mod changes;
+mod every_algorithm;
+mod extremes;
+mod golden;

@@ -92,7 +92,7 @@ impl Log {
     fn held(&self, name: &str) -> u64 {
         self.ledger
             .limiter(&key(name))
-            .and_then(|limiter| limiter.fill(crate::engine::rate::Dimension::Units))
+            .and_then(|limiter| limiter.fill(self.ledger.now(), crate::engine::rate::Dimension::Units))
             .map_or(0, |(held, _)| held)
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::limiter::Room;
 use crate::engine::rate::Dimension;
+use crate::engine::time::LedgerTime;
 
 #[test]
 fn a_waiter_cancelled_while_a_proposal_is_in_flight_leaves_its_slot_to_the_next() {
@@ -75,7 +76,8 @@ fn a_try_that_finds_none_free_is_refused_at_once_and_nothing_is_charged() {
     let mut owner = full();
     let before = owner.throttle.limiter().clone();
     owner.expect(&[(4_000, acquire(tries(1)), &[Refuse(1, not_now(6_000))])]);
-    assert_eq!(owner.throttle.limiter().fill(Dimension::Units), before.fill(Dimension::Units));
+    let now = LedgerTime::from_nanos(4_000_000_000);
+    assert_eq!(owner.throttle.limiter().fill(now, Dimension::Units), before.fill(now, Dimension::Units));
     assert!(owner.throttle.queue().is_empty());
 }
 

@@ -1,0 +1,160 @@
+//! What one limit counts with: a window or a bucket, asked in the same words.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::bucket::{Bucket, Flow};
+use super::gcra::{ContinuousBucket, VirtualScheduling};
+use super::leaky_bucket::LeakyBucket;
+use super::pace::Pace;
+use super::sliding_window::SlidingWindow;
+use super::token_bucket::TokenBucket;
+use crate::engine::algorithm::Algorithm;
+use crate::engine::rate::RateLimit;
+use crate::engine::time::{Moment, TimeLine};
+
+/// Whether a charge may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room<T> {
+    /// Now.
+    Ready,
+    /// Not before this moment, and then only if nothing else is charged.
+    NotBefore(T),
+    /// Never: it is more than the whole limit, or the time line ends before.
+    Never,
+}
+
+/// What was charged to one limit, by the limit's algorithm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound = "")]
+pub enum Meter<L: TimeLine> {
+    /// By the charges of one rolling window.
+    Window(SlidingWindow<L>),
+    /// By a rate and a burst.
+    Bucket(Bucket<L>),
+}
+
+impl<L: TimeLine> Meter<L> {
+    /// A meter for `limit` to which nothing was charged.
+    #[must_use]
+    pub fn new(limit: &RateLimit) -> Self {
+        Self::guarded(limit, limit.span().saturating_sub(limit.window()))
+    }
+
+    /// A meter for `limit` without its guard.
+    #[must_use]
+    pub fn plain(limit: &RateLimit) -> Self {
+        Self::guarded(limit, Duration::ZERO)
+    }
+
+    fn guarded(limit: &RateLimit, guard: Duration) -> Self {
+        let pace = Pace::new(limit.request_count(), limit.window());
+        let flow = match limit.algorithm() {
+            Algorithm::SlidingWindow => {
+                return Self::Window(SlidingWindow::new(limit.request_count().get(), limit.window() + guard));
+            }
+            Algorithm::TokenBucket => Flow::Token(TokenBucket::new(pace)),
+            Algorithm::LeakyBucket => Flow::Leaky(LeakyBucket::new()),
+            Algorithm::GcraVirtual => Flow::Virtual(VirtualScheduling::new()),
+            Algorithm::GcraContinuous => Flow::Continuous(ContinuousBucket::new()),
+        };
+        Self::Bucket(Bucket::new(pace, guard, flow))
+    }
+
+    /// Counts what `former`, of the same charges by another limit, holds at `now`, unless that is less than what this one holds already. Takes
+    /// windows before buckets.
+    ///
+    /// A window takes over a window's charges, and from a bucket as many as may have been charged in the last of its spans, all from the
+    /// last charge on. A bucket counts a window's charges as they were made, and a bucket's as described in [`super::bucket`]. So whatever
+    /// `former` remembers counts at least as long as if it had been charged here, and what it has forgotten does not count.
+    pub(super) fn inherit(&mut self, limit: &RateLimit, former: &Self, now: Moment<L>) {
+        match (&mut *self, former) {
+            (Self::Window(window), Self::Window(former)) => {
+                let mut resized = former.resized(limit.request_count().get(), limit.span());
+                resized.room(now);
+                if resized.held() > window.held() {
+                    *window = resized;
+                }
+            }
+            (Self::Window(window), Self::Bucket(former)) => {
+                let charged = former.charged_since(now.saturating_sub(limit.span()));
+                let beside = u32::try_from(charged.saturating_sub(window.held())).unwrap_or(u32::MAX);
+                window.charge_unnamed(now, former.counts_from(), beside);
+            }
+            (Self::Bucket(_), former) => {
+                let mut replayed = Self::new(limit);
+                if let Self::Bucket(bucket) = &mut replayed {
+                    match former {
+                        Self::Window(former) => bucket.replay_window(former),
+                        Self::Bucket(former) => bucket.replay_bucket(former),
+                    }
+                }
+                if replayed.empty_at() > self.empty_at() {
+                    *self = replayed;
+                }
+            }
+        }
+    }
+
+    /// The units that may be charged at `now`; forgets what has left.
+    pub fn room(&mut self, now: Moment<L>) -> u64 {
+        match self {
+            Self::Window(window) => window.room(now),
+            Self::Bucket(bucket) => bucket.room(now),
+        }
+    }
+
+    /// Whether `amount` may be charged at `now`, and else when.
+    #[must_use]
+    pub fn check(&self, now: Moment<L>, amount: u64) -> Room<Moment<L>> {
+        match self {
+            Self::Window(window) => window.check(now, amount),
+            Self::Bucket(bucket) => bucket.check(now, amount),
+        }
+    }
+
+    /// A moment before which a request for `amount` with `ahead` units in front of it can't be charged. `None` when `amount` is more than
+    /// the whole limit.
+    #[must_use]
+    pub fn earliest(&self, now: Moment<L>, ahead: u64, amount: u64) -> Option<Moment<L>> {
+        match self {
+            Self::Window(window) => window.earliest(now, ahead, amount),
+            Self::Bucket(bucket) => bucket.earliest(now, ahead, amount),
+        }
+    }
+
+    /// Counts `amount` from `from` on, the end of its way to its worker, which may lie ahead of `now`. The caller has checked that there is room.
+    pub fn charge(&mut self, now: Moment<L>, from: Moment<L>, amount: u32) {
+        match self {
+            Self::Window(window) => window.charge(now, from, amount),
+            Self::Bucket(bucket) => bucket.charge(now, from, amount),
+        }
+    }
+
+    /// Gives back up to `amount` of what was charged at exactly `charged_at` to count from `from` on, and says how much.
+    pub fn refund(&mut self, charged_at: Moment<L>, from: Moment<L>, amount: u32) -> u32 {
+        match self {
+            Self::Window(window) => window.refund(charged_at, from, amount),
+            Self::Bucket(bucket) => bucket.refund(charged_at, from, amount),
+        }
+    }
+
+    /// When nothing counts any more; the origin when there is nothing.
+    #[must_use]
+    pub fn empty_at(&self) -> Moment<L> {
+        match self {
+            Self::Window(window) => window.empty_at(),
+            Self::Bucket(bucket) => bucket.empty_at(),
+        }
+    }
+
+    /// The units that count at `now`.
+    #[must_use]
+    pub fn held(&self, now: Moment<L>) -> u64 {
+        match self {
+            Self::Window(window) => window.held_at(now),
+            Self::Bucket(bucket) => bucket.held(now),
+        }
+    }
+}
