@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::v1;
+use crate::engine::algorithm::Algorithm;
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
 use crate::engine::key::ConnectionKey;
@@ -86,6 +87,7 @@ fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, BadField> {
             return Err(BadField::new(at("dimension"), rule));
         }
     };
+    limit = limit.by(algorithm(&at("algorithm"), message.algorithm)?);
     if let Some(bound) = message.delivery_bound {
         let field = at("delivery_bound");
         limit = limit.with_delivery_bound(span(&field, bound)?).map_err(|invalid| BadField::new(field, invalid))?;
@@ -95,6 +97,21 @@ fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, BadField> {
         limit = limit.with_guard(span(&field, guard)?).map_err(|invalid| BadField::new(field, invalid))?;
     }
     Ok(limit)
+}
+
+fn algorithm(field: &str, number: i32) -> Result<Algorithm, BadField> {
+    match v1::Algorithm::try_from(number) {
+        Ok(v1::Algorithm::Unspecified | v1::Algorithm::SlidingWindow) => Ok(Algorithm::SlidingWindow),
+        Ok(v1::Algorithm::TokenBucket) => Ok(Algorithm::TokenBucket),
+        Ok(v1::Algorithm::LeakyBucket) => Ok(Algorithm::LeakyBucket),
+        Ok(v1::Algorithm::GcraVirtual) => Ok(Algorithm::GcraVirtual),
+        Ok(v1::Algorithm::GcraContinuous) => Ok(Algorithm::GcraContinuous),
+        Err(_) => {
+            let rule = "it takes ALGORITHM_SLIDING_WINDOW (1), ALGORITHM_TOKEN_BUCKET (2), ALGORITHM_LEAKY_BUCKET (3), \
+                        ALGORITHM_GCRA_VIRTUAL (4) or ALGORITHM_GCRA_CONTINUOUS (5)";
+            Err(BadField::new(field, format!("is {number}: {rule}")))
+        }
+    }
 }
 
 /// Parses a span.
@@ -128,6 +145,14 @@ pub(crate) fn to_limit(limit: &RateLimit) -> v1::RateLimit {
         .into(),
         delivery_bound: limit.own_delivery_bound().map(to_span),
         guard: limit.own_guard().map(to_span),
+        algorithm: match limit.algorithm() {
+            Algorithm::SlidingWindow => v1::Algorithm::SlidingWindow,
+            Algorithm::TokenBucket => v1::Algorithm::TokenBucket,
+            Algorithm::LeakyBucket => v1::Algorithm::LeakyBucket,
+            Algorithm::GcraVirtual => v1::Algorithm::GcraVirtual,
+            Algorithm::GcraContinuous => v1::Algorithm::GcraContinuous,
+        }
+        .into(),
     }
 }
 

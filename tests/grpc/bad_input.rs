@@ -68,6 +68,11 @@ const BROKEN: &[(Spoil, &str, &str)] = &[
         "acquire.limits[0].delivery_bound",
         "delivery bound is 61s: it takes 0s to 60s",
     ),
+    (
+        |acquire| acquire.limits[0].algorithm = 6,
+        "acquire.limits[0].algorithm",
+        "is 6: it takes ALGORITHM_SLIDING_WINDOW (1), ALGORITHM_TOKEN_BUCKET (2), ALGORITHM_LEAKY_BUCKET (3), ALGORITHM_GCRA_VIRTUAL (4) or ALGORITHM_GCRA_CONTINUOUS (5)",
+    ),
     (|acquire| acquire.limits[0].guard = Some(span(61 * SECOND)), "acquire.limits[0].guard", "guard is 61s: it takes 0s to 60s"),
     (|acquire| acquire.cost = Some(0), "acquire.cost", "cost is 0: a request takes at least 1 unit"),
     (|acquire| acquire.cost = Some(6), "acquire.cost", "cost of 6 units and 0 tokens is over the limit of 5 per 3600s"),

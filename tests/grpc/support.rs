@@ -120,8 +120,13 @@ pub(crate) fn id(number: u128) -> Vec<u8> {
 /// An acquire of a connection that allows so many per window, without margins.
 pub(crate) fn acquire(name: &str, count: u32, window: Duration) -> v1::Acquire {
     let none = Some(span(Duration::ZERO));
-    let limit =
-        v1::RateLimit { request_count: count, window: Some(span(window)), dimension: 0, delivery_bound: none, guard: none };
+    let limit = v1::RateLimit {
+        request_count: count,
+        window: Some(span(window)),
+        delivery_bound: none,
+        guard: none,
+        ..v1::RateLimit::default()
+    };
     v1::Acquire { key: key(name), limits: vec![limit], ..v1::Acquire::default() }
 }
 
