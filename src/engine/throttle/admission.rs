@@ -60,6 +60,13 @@ impl<T> Throttle<T> {
         self.settling.map_or(ready, |settling| ready.max(settling.ends_at()))
     }
 
+    /// Refuses everyone whose cost is over a limit that holds, as soon as such a one is first.
+    pub(super) fn refuse_who_never_fits(&mut self, effects: &mut Vec<Effect<T>>) {
+        if self.queue.first().is_some_and(|first| self.limiter.exceeded_by(first.cost).is_some()) {
+            self.refuse_those_who_never_fit(effects);
+        }
+    }
+
     /// Refuses everyone whose cost is over a limit that holds.
     pub(super) fn refuse_those_who_never_fit(&mut self, effects: &mut Vec<Effect<T>>) {
         let limiter = &self.limiter;

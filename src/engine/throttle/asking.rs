@@ -25,6 +25,8 @@ impl<T> Throttle<T> {
         // Whoever is absent further behind is found when the slots are there.
         if self.not_before <= now.ledger && Cost::ONE.fits_in(self.limiter.room(now.ledger)) {
             self.set_absent_aside(self.delivery_bound(slowest), is_present);
+            // Another is first now.
+            self.refuse_who_never_fits(effects);
         }
         let (ask, served) = match self.gather(now, slowest) {
             Some((ask, served)) => (Some(ask), served),

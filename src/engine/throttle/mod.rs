@@ -179,9 +179,7 @@ impl<T> Throttle<T> {
             // What the ledger said was said without them.
             self.not_before = LedgerTime::ZERO;
         }
-        if self.queue.first().is_some_and(|first| self.limiter.exceeded_by(first.cost).is_some()) {
-            self.refuse_those_who_never_fit(effects);
-        }
+        self.refuse_who_never_fits(effects);
         let ask = self.next_ask(now, slowest, effects, &is_present);
         if ask.is_none() && returns.is_empty() {
             return None;
