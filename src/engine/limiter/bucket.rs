@@ -9,7 +9,8 @@
 //! other three judge and count at the same moments in their own terms. Take any span [x, y], the first charge (0) that may arrive at x or
 //! later, and the last (n) that may arrive by y. After the first, TAT ≥ e₀ + a₀T ≥ x + a₀T, and each one adds its aT at least, so before the last
 //! x + T·(a₀ + … + aₙ₋₁) ≤ TAT ≤ sₙ + (C − aₙ)T ≤ y + (C − aₙ)T, which is T·(a₀ + … + aₙ) ≤ (y − x) + CT. So single calls go at once until
-//! C − rate·(d + g), one follows another after T + d + g where C = 1, and nothing of the rate is lost where (C − 1)T > d + g. Without margins it is the plain
+//! C − rate·(d + g), one follows another after T + d + g where C = 1, and nothing of the rate is lost where (C − 1)T > d + g. All of this is by
+//! the ledger's clock: T is longer than the limit's by as much as another clock may run slower ([`crate::engine::rate::RateLimit::period`]). Without margins it is the plain
 //! algorithm.
 //!
 //! **Refunds.** Units leak in the order in which they were charged. What is given back of a charge is at most what of it had not leaked when
@@ -18,7 +19,7 @@
 //!
 //! **Changes.** The bucket knows since when it was never empty, and so how much was charged since. A bucket of other parameters counts all of that
 //! as early, and what had not leaked at the last charge as late, as it may have been: it is then at least as full as if it had been there from
-//! the beginning.
+//! the beginning. It is no more than full at the last charge, for a platform that counts by the new limit has refused the rest.
 
 use std::time::Duration;
 
@@ -207,18 +208,20 @@ impl<L: TimeLine> Bucket<L> {
         self.counts_from
     }
 
-    /// Counts what a window holds, as it was charged.
-    pub(super) fn replay_window(&mut self, window: &SlidingWindow<L>) {
+    /// This one, with what a window holds counted as it was charged.
+    pub(super) fn replaying_window(mut self, window: &SlidingWindow<L>) -> Self {
         self.busy_since = window.runs().next().map_or(self.busy_since, |(from, _)| from + self.guard);
         for (from, amount) in window.runs() {
             self.count(from + self.guard, u64::from(amount));
         }
+        self.overflow();
+        self
     }
 
-    /// Counts what another bucket had charged since it was last empty. With charges `aⱼ` from `eⱼ` on, this bucket would drain at the
+    /// This one, with what another bucket had charged since it was last empty. With charges `aⱼ` from `eⱼ` on, this bucket would drain at the
     /// latest `eⱼ + T·(aⱼ + …)`, and of the other it is known that `aⱼ + …` leak between `eⱼ` and its end; so that is largest for one of the two
     /// ends, all from the first moment, or what was left at the last from there, and counting the two parts gives the later one.
-    pub(super) fn replay_bucket(&mut self, other: &Self) {
+    pub(super) fn replaying_bucket(mut self, other: &Self) -> Self {
         let later = self.guard.saturating_sub(other.guard);
         let (all, last) = (other.charged_since(other.busy_since), other.charged_since(other.counts_from));
         self.busy_since = other.busy_since + later;
@@ -227,5 +230,29 @@ impl<L: TimeLine> Bucket<L> {
                 self.count(from + later, amount);
             }
         }
+        self.overflow();
+        self
+    }
+
+    /// Lets go what is over the capacity.
+    fn overflow(&mut self) {
+        let full = self.pace.at(self.counts_from).saturating_add(self.pace.of_capacity());
+        self.flow.give_back(self.pace, self.pace.units_within(self.drained_at().saturating_sub(full)));
+    }
+
+    /// Of two accounts of the same charges takes the one that is empty later, and what each knows of the time before.
+    pub(super) fn join(&mut self, other: Self) {
+        if other.drained_at() <= 0 {
+            return;
+        }
+        if self.drained_at() <= 0 {
+            *self = other;
+            return;
+        }
+        let (busy_since, counts_from) = (self.busy_since.min(other.busy_since), self.counts_from.max(other.counts_from));
+        if other.drained_at() > self.drained_at() {
+            *self = other;
+        }
+        (self.busy_since, self.counts_from) = (busy_since, counts_from);
     }
 }

@@ -39,20 +39,20 @@ impl<L: TimeLine> Meter<L> {
     /// A meter for `limit` to which nothing was charged.
     #[must_use]
     pub fn new(limit: &RateLimit) -> Self {
-        Self::guarded(limit, limit.span().saturating_sub(limit.window()))
+        Self::with(limit, limit.period(), limit.span().saturating_sub(limit.period()))
     }
 
-    /// A meter for `limit` without its guard.
+    /// A meter for `limit` without margins.
     #[must_use]
     pub fn plain(limit: &RateLimit) -> Self {
-        Self::guarded(limit, Duration::ZERO)
+        Self::with(limit, limit.window(), Duration::ZERO)
     }
 
-    fn guarded(limit: &RateLimit, guard: Duration) -> Self {
-        let pace = Pace::new(limit.request_count(), limit.window());
+    fn with(limit: &RateLimit, period: Duration, guard: Duration) -> Self {
+        let pace = Pace::new(limit.request_count(), period);
         let flow = match limit.algorithm() {
             Algorithm::SlidingWindow => {
-                return Self::Window(SlidingWindow::new(limit.request_count().get(), limit.window() + guard));
+                return Self::Window(SlidingWindow::new(limit.request_count().get(), period + guard));
             }
             Algorithm::TokenBucket => Flow::Token(TokenBucket::new(pace)),
             Algorithm::LeakyBucket => Flow::Leaky(LeakyBucket::new()),
@@ -82,17 +82,12 @@ impl<L: TimeLine> Meter<L> {
                 let beside = u32::try_from(charged.saturating_sub(window.held())).unwrap_or(u32::MAX);
                 window.charge_unnamed(now, former.counts_from(), beside);
             }
-            (Self::Bucket(_), former) => {
-                let mut replayed = Self::new(limit);
-                if let Self::Bucket(bucket) = &mut replayed {
-                    match former {
-                        Self::Window(former) => bucket.replay_window(former),
-                        Self::Bucket(former) => bucket.replay_bucket(former),
-                    }
-                }
-                if replayed.empty_at() > self.empty_at() {
-                    *self = replayed;
-                }
+            (Self::Bucket(bucket), former) => {
+                let Self::Bucket(fresh) = Self::new(limit) else { return };
+                bucket.join(match former {
+                    Self::Window(former) => fresh.replaying_window(former),
+                    Self::Bucket(former) => fresh.replaying_bucket(former),
+                });
             }
         }
     }
