@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU64};
 
 use proptest::prelude::*;
+use turnstile::engine::algorithm::Algorithm;
 use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId};
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::ledger::{
@@ -72,10 +73,12 @@ fn cost(most: u64) -> impl Strategy<Value = Cost> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let count = prop_oneof![6 => 1..7_u32, 1 => Just(u32::MAX)];
-    let limit = (count, prop_oneof![Just(5), Just(10), Just(20), Just(80)], 0..3_u64, any::<bool>());
-    let limit = limit.prop_map(|(count, window, guard, tokens)| {
+    let algorithm = prop_oneof![2 => Just(0), 3 => 1..Algorithm::ALL.len()];
+    let limit = (count, prop_oneof![Just(5), Just(10), Just(20), Just(80)], 0..3_u64, any::<bool>(), algorithm);
+    let limit = limit.prop_map(|(count, window, guard, tokens, algorithm)| {
         let dimension = if tokens { Dimension::Tokens } else { Dimension::Units };
-        RateLimit::new(count, ms(window)).unwrap().counting(dimension).with_guard(ms(guard)).unwrap()
+        let limit = RateLimit::new(count, ms(window)).unwrap().counting(dimension).with_guard(ms(guard)).unwrap();
+        limit.by(Algorithm::ALL[algorithm])
     });
     prop::collection::vec(limit, 1..4).prop_map(|limits| Limits::new(limits).unwrap())
 }

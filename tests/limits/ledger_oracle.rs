@@ -4,8 +4,9 @@
 //! charged) until one span of it after the entry that stated it last, the end excluded. Its span is the window and the guard.
 //!
 //! *Counts*: a charge counts for a limit that was in force when it was made. For one that is stated anew, a former charge counts
-//! if it still counted then for another limit in force of the same dimension: that is the history there is. It counts
-//! from its stamp until one span after its stamp and its delivery bound, less what was validly returned.
+//! if it still counted then for another limit in force of the same dimension: that is the history there is. For a window it counts
+//! from its stamp until one span after its stamp and its delivery bound, less what was validly returned. For a bucket, until as much as has been
+//! charged up to it has leaked, at a steady rate from the latest moment on at which it may have arrived.
 //!
 //! *Valid*: a return by the incarnation that made the charge, while no other has charged the connection since, of no more than what
 //! is left of the charge. Charges of one entry can share a name; the last one, for which no fewer limits count, is taken back first.
@@ -13,7 +14,8 @@
 //! *Held back*: from the entry of a hold on, for as long as a charge of that moment would count for the limit in force that counts it longest, and no
 //! longer than the hold. Of two holds the one that ends later holds, of equals the later one.
 //!
-//! *The law*: whenever something is charged, no limit in force counts more than it allows, and nothing is paused or held back.
+//! *The law*: whenever something is charged, no limit in force counts more than it allows, and nothing is paused or held back. A bucket allows its count, and what
+//! leaks in that time, since any of its charges may have arrived.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,6 +39,31 @@ impl Charged {
     fn leaves(&self, limit: &RateLimit) -> LedgerTime {
         self.charge.counted_from() + limit.span()
     }
+
+    /// The latest moment at which it may have arrived, in nanoseconds.
+    fn arrives_by(&self, limit: &RateLimit) -> u128 {
+        u128::from((self.charge.counted_from() + limit.guard()).as_nanos())
+    }
+}
+
+/// What of some charges has not leaked at `now`, in units times the window's nanoseconds: since any moment at which one may have arrived last, what has
+/// arrived then or later, less what has leaked. Those before `own` were inherited: of them a bucket is no more than full when the last has arrived.
+fn level(charges: &[Charged], own: usize, limit: &RateLimit, now: LedgerTime) -> u128 {
+    let (count, window) = (u128::from(limit.request_count().get()), limit.window().as_nanos());
+    let (inherited, own) = charges.split_at(own);
+    let arrived = inherited.iter().filter(|charged| charged.left.along(limit.dimension()) > 0);
+    let last = arrived.map(|charged| charged.arrives_by(limit)).max().unwrap_or(0);
+    let since = charges.iter().map(|first| {
+        let begin = first.arrives_by(limit);
+        let within = |charges: &[Charged]| -> u128 {
+            let within = charges.iter().filter(|charged| charged.arrives_by(limit) >= begin);
+            within.map(|charged| u128::from(charged.left.along(limit.dimension())) * window).sum()
+        };
+        let full = last.saturating_sub(begin) * count + count * window;
+        let arrived = within(inherited).min(full) + within(own);
+        arrived.saturating_sub(u128::from(now.as_nanos()).saturating_sub(begin) * count)
+    });
+    since.max().unwrap_or(0)
 }
 
 /// A limit, and which of the charges count for it.
@@ -44,6 +71,8 @@ impl Charged {
 struct Rule {
     stated_at: LedgerTime,
     counts: Vec<usize>,
+    /// How many of them were made before it was stated.
+    inherited: usize,
 }
 
 impl Rule {
@@ -218,28 +247,50 @@ impl Connection {
             let in_force = self.rules.iter().filter(|(limit, _)| limit.dimension() == dimension);
             let counts = in_force.flat_map(|(limit, rule)| rule.counts.iter().map(move |charge| (*limit, *charge)));
             let mut history: Vec<usize> =
-                counts.filter(|(limit, charge)| self.charges[*charge].leaves(limit) > now).map(|(_, charge)| charge).collect();
+                counts.filter(|(limit, charge)| self.still_counts(limit, *charge, now)).map(|(_, charge)| charge).collect();
             history.sort_unstable();
             history.dedup();
             history
         };
-        let new: Vec<_> =
-            stated.iter().map(|limit| (*limit, Rule { stated_at: now, counts: history(limit.dimension()) })).collect();
+        let anew = |limit: &RateLimit| {
+            let counts = history(limit.dimension());
+            (*limit, Rule { stated_at: now, inherited: counts.len(), counts })
+        };
+        let new: Vec<_> = stated.iter().map(anew).collect();
         for (limit, rule) in new {
             self.rules.entry(limit).and_modify(|former| former.stated_at = now).or_insert(rule);
         }
         true
     }
 
+    /// Whether a charge still counts for a limit that counts it.
+    fn still_counts(&self, limit: &RateLimit, charge: usize, now: LedgerTime) -> bool {
+        if !limit.algorithm().is_bucket() {
+            return self.charges[charge].leaves(limit) > now;
+        }
+        let rule = &self.rules[limit];
+        let all: Vec<Charged> = rule.counts.iter().map(|charge| self.charges[*charge]).collect();
+        let after = rule.counts.iter().filter(|later| **later > charge);
+        let after: u64 = after.map(|later| self.charges[*later].left.along(limit.dimension())).sum();
+        level(&all, rule.inherited, limit, now) > u128::from(after) * limit.window().as_nanos()
+    }
+
     fn charge(&mut self, charged: Charged, now: LedgerTime) {
         self.charges.push(charged);
         for (limit, rule) in &mut self.rules {
             rule.counts.push(self.charges.len() - 1);
-            let counts = rule.counts.iter().map(|charge| &self.charges[*charge]).filter(|charge| charge.leaves(limit) > now);
-            let held: u64 = counts.map(|charge| charge.left.along(limit.dimension())).sum();
-            let allowed = u64::from(limit.request_count().get());
-            let adds = charged.left.along(limit.dimension());
-            assert!(held <= allowed || adds == 0, "{held} of {allowed} in {limit:?} at {now:?}: {:?}", self.charges);
+            let counts = rule.counts.iter().map(|charge| self.charges[*charge]);
+            let (allowed, adds) = (u64::from(limit.request_count().get()), charged.left.along(limit.dimension()));
+            let is_over = if limit.algorithm().is_bucket() {
+                // As if it had arrived at once, and those before it as late as they may have.
+                let before: Vec<Charged> = counts.take(rule.counts.len() - 1).collect();
+                let window = limit.window().as_nanos();
+                level(&before, rule.inherited, limit, now) + u128::from(adds) * window > u128::from(allowed) * window
+            } else {
+                let held = counts.filter(|charge| charge.leaves(limit) > now).map(|charge| charge.left.along(limit.dimension()));
+                held.sum::<u64>() > allowed
+            };
+            assert!(!is_over || adds == 0, "over {limit} at {now:?}: {:?}", self.charges);
         }
     }
 }
