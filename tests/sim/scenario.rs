@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use turnstile::engine::algorithm::Algorithm;
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::rate::{Limits, RateLimit};
 
@@ -83,14 +84,18 @@ impl Scenario {
 fn connection(random: &mut StdRng, place: usize) -> Connection {
     let window = [400, 1_000, 1_000, 3_000, 5_000][random.random_range(0..5)];
     let units = random.random_range(1..=6);
-    let limit = |units: u32, millis: u64| RateLimit::new(units, Duration::from_millis(millis)).unwrap();
-    let first = limit(units, window);
+    // Half of all limits are windows, the others buckets of any kind.
+    let mut limit = |units: u32, millis: u64| {
+        let algorithm = Algorithm::ALL[random.random_range(0..8_usize).saturating_sub(3)];
+        RateLimit::new(units, Duration::from_millis(millis)).unwrap().by(algorithm)
+    };
+    let (first, second, other) = (limit(units, window), limit(units * 2, window * 4), limit(units + 1, window * 2));
     let mut limits = vec![Limits::new([first]).unwrap()];
     match random.random_range(0..6) {
         // Two at once.
-        0 => limits = vec![Limits::new([first, limit(units * 2, window * 4)]).unwrap()],
+        0 => limits = vec![Limits::new([first, second]).unwrap()],
         // Callers that differ.
-        1 => limits.push(Limits::new([limit(units + 1, window * 2)]).unwrap()),
+        1 => limits.push(Limits::new([other]).unwrap()),
         _ => {}
     }
     let every = window * MILLISECOND / u64::from(units);

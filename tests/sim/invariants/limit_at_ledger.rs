@@ -1,10 +1,7 @@
 //! I1 in ledger time: whatever was charged and not given back, or let go, is within the limit in every window; and nothing is let go that the log has
 //! not charged for whoever lets it go.
 
-use std::time::Duration;
-
 use turnstile::engine::rate::RateLimit;
-use turnstile::engine::time::LedgerTime;
 
 use crate::witness::Account;
 use crate::world::World;
@@ -27,21 +24,32 @@ fn uncharged(account: &Account) -> Option<String> {
 
 fn over(account: &Account) -> Option<String> {
     let [limits] = account.connection.limits.as_slice() else { return None };
+    let mut kept: Vec<(u64, u64)> = account
+        .charged
+        .iter()
+        .map(|charged| (charged.charge.stamp.as_nanos(), charged.cost.minus(charged.returned.min(charged.cost)).units))
+        .collect();
+    kept.sort_unstable();
     limits.iter().find_map(|limit| {
-        let kept: Vec<(LedgerTime, u64)> = account
-            .charged
-            .iter()
-            .map(|charged| (charged.charge.stamp, charged.cost.minus(charged.returned.min(charged.cost)).units))
-            .collect();
-        overfull(&kept, limit).map(|at| format!("{}: over {limit:?} at {at:?} in ledger time", account.connection.key))
+        overfull(&kept, limit).map(|(_, at)| format!("{}: over {limit} at {at} ns of ledger time", account.connection.key))
     })
 }
 
-fn overfull(charges: &[(LedgerTime, u64)], limit: &RateLimit) -> Option<LedgerTime> {
-    let window: Duration = limit.window();
-    let count = u64::from(limit.request_count().get());
-    charges.iter().find_map(|(at, _)| {
-        let held: u64 = charges.iter().filter(|(other, _)| other <= at && *other + window > *at).map(|(_, units)| units).sum();
-        (held > count).then_some(*at)
+/// The first span, from one of these moments (in nanoseconds, in order) to another, in which there are more units than a limit allows, as its
+/// algorithm counts: in any window its count, and in any span of a bucket its count and what comes back in that time.
+pub(super) fn overfull(units: &[(u64, u64)], limit: &RateLimit) -> Option<(u64, u64)> {
+    let (count, window) = (u128::from(limit.request_count().get()), limit.window().as_nanos());
+    units.iter().enumerate().find_map(|(first, &(begin, _))| {
+        let mut held = 0;
+        units.get(first..)?.iter().find_map(|&(at, units)| {
+            held += u128::from(units);
+            let span = u128::from(at - begin);
+            let is_over = if limit.algorithm().is_bucket() {
+                held * window > count * (window + span)
+            } else {
+                span < window && held > count
+            };
+            is_over.then_some((begin, at))
+        })
     })
 }

@@ -1,5 +1,6 @@
-//! I1 where it counts: what reaches the platform is within the limit in every window of real time. No clock of the cluster is asked.
+//! I1 where it counts: what reaches the platform is within the limit in every window, or span, of real time. No clock of the cluster is asked.
 
+use super::limit_at_ledger::overfull;
 use crate::clock::Moment;
 use crate::world::World;
 
@@ -11,23 +12,9 @@ pub fn check(world: &World) -> Option<String> {
             account.started.iter().map(|started| (started.reaches_at, started.grant.cost.units)).collect();
         arrivals.sort_unstable();
         limits.iter().find_map(|limit| {
-            let (window, count) = (Moment::try_from(limit.window().as_nanos()).unwrap(), u64::from(limit.request_count().get()));
-            arrivals.iter().find_map(|&(at, _)| {
-                let held: u64 =
-                    arrivals.iter().filter(|&&(other, _)| other <= at && other + window > at).map(|(_, units)| units).sum();
-                (held > count).then(|| {
-                    let of_it: Vec<_> = account
-                        .started
-                        .iter()
-                        .filter(|started| started.reaches_at <= at && started.reaches_at + window > at)
-                        .collect();
-                    format!(
-                        "{}: {held} reached the platform within {:?} before {at}: {of_it:#?}",
-                        account.connection.key,
-                        limit.window()
-                    )
-                })
-            })
+            let (begin, end) = overfull(&arrivals, limit)?;
+            let of_it: Vec<_> = account.started.iter().filter(|started| (begin..=end).contains(&started.reaches_at)).collect();
+            Some(format!("{}: over {limit} reached the platform from {begin} to {end}: {of_it:#?}", account.connection.key))
         })
     })
 }
