@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings.
 
+mod algorithms;
 mod check;
 mod config_command;
 mod connections;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use algorithms::AlgorithmsError;
 use config_command::ConfigError;
 use operate::OperateError;
 use recover::RecoverError;
@@ -54,6 +56,8 @@ enum Command {
     RefusePeers(operate::RefusePeersArgs),
     /// Have a node leave its cluster: what it owns and who waits there go to others, in order, and its process ends
     Drain(operate::DrainArgs),
+    /// Show when each limit algorithm would grant some calls, side by side and at once
+    Algorithms(algorithms::AlgorithmsArgs),
     /// Judge what clients have written down; exit code 0 when every promise holds, 1 when one was broken, 2 when the history shows nothing
     Check(check::CheckArgs),
     /// Saturate emulated platforms through `throttle` for a while and judge every promise
@@ -83,6 +87,8 @@ enum CliError {
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error(transparent)]
+    Algorithms(#[from] AlgorithmsError),
+    #[error(transparent)]
     Check(#[from] check::CheckError),
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -108,7 +114,11 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             eprintln!("turnstile: {}", with_causes(&error));
-            let is_wrong_use = matches!(error, CliError::Operate(OperateError::WrongVariable { .. }));
+            let is_wrong_use = matches!(
+                error,
+                CliError::Operate(OperateError::WrongVariable { .. })
+                    | CliError::Algorithms(AlgorithmsError::Limit(_) | AlgorithmsError::NoTime { .. })
+            );
             if is_wrong_use { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }
     }
@@ -125,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Recover(args) => return Ok(runtime()?.block_on(recover::run(args))?),
         Command::RefusePeers(args) => runtime()?.block_on(operate::refuse_peers(args))?,
         Command::Drain(args) => runtime()?.block_on(operate::drain(args))?,
+        Command::Algorithms(args) => algorithms::run(args)?,
         Command::Check(args) => return Ok(check::run(args)?),
         Command::Demo(args) => return Ok(runtime()?.block_on(demo::run(args))?),
         Command::Platform(args) => runtime()?.block_on(platform::run(args))?,

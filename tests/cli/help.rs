@@ -34,6 +34,7 @@ fn the_front_page_names_the_subcommands() {
         "status        Show how",
         "recover       Make a new cluster",
         "refuse-peers  Fault injection",
+        "algorithms    Show when",
         "demo          Saturate",
     ] {
         assert!(help.contains(line), "{help}");

@@ -8,6 +8,7 @@
     reason = "a test stops where it finds what it did not expect"
 )]
 
+mod algorithms;
 mod cluster_settings;
 mod help;
 mod node;

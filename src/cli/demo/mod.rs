@@ -25,7 +25,7 @@ mod loops;
 mod message;
 mod promises;
 mod report;
-mod style;
+pub(crate) mod style;
 mod summary;
 mod traffic;
 mod view;
