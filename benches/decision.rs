@@ -1,4 +1,5 @@
-//! What one decision of the engine costs: an acquire comes in, is asked for, charged, and released.
+//! What one decision of the engine costs: an acquire comes in, is asked for, charged, and released; and what of that each limit algorithm costs, beside
+//! the GCRA of the crate `governor`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -10,15 +11,19 @@
 )]
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use governor::clock::FakeRelativeClock;
+use governor::{Quota, RateLimiter};
+use turnstile::engine::algorithm::Algorithm;
 use turnstile::engine::grant::{RequestId, Sequence};
 use turnstile::engine::ledger::{Action, Verdict};
-use turnstile::engine::limiter::Limiter;
+use turnstile::engine::limiter::{Limiter, Meter, Room};
 use turnstile::engine::rate::{Cost, Limits, Niceness, RateLimit};
 use turnstile::engine::throttle::{Acquire, Bounds, Effect, Now, Patience, Throttle};
-use turnstile::engine::time::{LedgerTime, Timestamp};
+use turnstile::engine::time::{LedgerTime, Local, Timestamp};
 
 mod machine;
 
@@ -113,5 +118,71 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decisions);
+/// How many units a limit has per second, and how long apart they are charged: as many as it allows.
+const COUNT: u32 = 1000;
+const APART: Duration = Duration::from_millis(1);
+
+/// Charges one unit after another, each as soon as one comes back: a window is full then, and a bucket stays as full as it was, by half.
+fn charging(algorithm: Algorithm) -> impl FnMut() {
+    let limit = RateLimit::new(COUNT, Duration::from_secs(1)).expect("a valid limit").by(algorithm);
+    let (mut meter, mut now): (Meter<Local>, Timestamp) = (Meter::plain(&limit), Timestamp::ZERO);
+    if algorithm.is_bucket() {
+        meter.charge(now, now, COUNT / 2);
+    }
+    move || {
+        now = now + APART;
+        assert_eq!(black_box(meter.check(now, 1)), Room::Ready);
+        meter.charge(now, now, 1);
+    }
+}
+
+/// The same by the limiter that most Rust programs use.
+fn charging_governor() -> impl FnMut() {
+    let clock = FakeRelativeClock::default();
+    let quota = Quota::per_second(NonZeroU32::new(COUNT).expect("above 0"));
+    let limiter = RateLimiter::direct_with_clock(quota, clock.clone());
+    assert!((0..COUNT / 2).all(|_| limiter.check().is_ok()));
+    move || {
+        clock.advance(APART);
+        assert!(black_box(limiter.check()).is_ok());
+    }
+}
+
+fn algorithms(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("check and charge");
+    for algorithm in Algorithm::ALL {
+        group.bench_function(algorithm.name(), |bencher| bencher.iter(charging(algorithm)));
+    }
+    group.bench_function("governor", |bencher| bencher.iter(charging_governor()));
+    group.finish();
+    print_ratios();
+}
+
+/// Median costs, taken in turns so that a machine that is busy for a while disturbs all alike.
+fn print_ratios() {
+    const ROUNDS: usize = 101;
+    const DECISIONS: u32 = 10_000;
+    let mut all: Vec<(&str, Box<dyn FnMut()>, Vec<f64>)> = vec![("governor", Box::new(charging_governor()), Vec::new())];
+    for algorithm in Algorithm::ALL {
+        all.push((algorithm.name(), Box::new(charging(algorithm)), Vec::new()));
+    }
+    for _ in 0..ROUNDS {
+        for (_, decide, costs) in &mut all {
+            let began = Instant::now();
+            (0..DECISIONS).for_each(|_| decide());
+            costs.push(began.elapsed().as_secs_f64() * 1e9 / f64::from(DECISIONS));
+        }
+    }
+    let median = |costs: &mut Vec<f64>| {
+        costs.sort_by(f64::total_cmp);
+        costs[ROUNDS / 2]
+    };
+    let governor = median(&mut all[0].2);
+    for (name, _, costs) in &mut all {
+        let nanos = median(costs);
+        println!("{name:<16} {nanos:>6.1} ns  {:>5.2} times governor", nanos / governor);
+    }
+}
+
+criterion_group!(benches, decisions, algorithms);
 criterion_main!(benches);
