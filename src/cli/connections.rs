@@ -5,7 +5,7 @@
 //! platform = "jira"
 //! connection = "PROJ-7"
 //! path = "rest/api/3/issue/PROJ-7"
-//! limits = [{ requests = 20, window_seconds = 2 }, { requests = 100, window_seconds = 30 }]
+//! limits = [{ requests = 20, window_seconds = 2 }, { requests = 100, window_seconds = 30, algorithm = "token_bucket" }]
 //! source = "developer.atlassian.com, Jira Cloud rate limiting"
 //! ```
 //!
@@ -18,19 +18,24 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::by_name;
+use crate::engine::algorithm::Algorithm;
+
 /// The largest count a limit may have: the emulator keeps one stamp for each.
 const LARGEST_COUNT: u32 = 1_000_000;
 
 /// The longest window a limit may have: 31 days.
 const LONGEST_WINDOW: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
-/// At most `requests` in any half-open rolling window of this length.
+/// At most `requests` in any half-open rolling window of this length, or as its algorithm counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit {
     /// The number of requests one window holds.
     pub(crate) requests: NonZeroU32,
     /// The window's length, above zero.
     pub(crate) window: Duration,
+    /// How they are counted.
+    pub(crate) algorithm: Algorithm,
 }
 
 /// One connection and all the limits that hold for it at once.
@@ -149,6 +154,8 @@ struct Entry {
 struct LimitEntry {
     requests: u32,
     window_seconds: f64,
+    #[serde(default, with = "by_name")]
+    algorithm: Algorithm,
 }
 
 impl Entry {
@@ -182,7 +189,7 @@ impl LimitEntry {
         let window = Duration::try_from_secs_f64(self.window_seconds)
             .ok()
             .filter(|window| !window.is_zero() && *window <= LONGEST_WINDOW)?;
-        Some(Limit { requests, window })
+        Some(Limit { requests, window, algorithm: self.algorithm })
     }
 }
 
@@ -212,8 +219,18 @@ mod tests {
         let limit = |requests, millis| Limit {
             requests: NonZeroU32::new(requests).expect("above zero"),
             window: Duration::from_millis(millis),
+            algorithm: Algorithm::SlidingWindow,
         };
         assert_eq!(limits, Some(vec![limit(2, 250), limit(9, 3000)]));
+    }
+
+    #[test]
+    fn a_limit_names_its_algorithm_and_is_a_window_without_one() {
+        let text =
+            one("{ requests = 2, window_seconds = 1, algorithm = \"leaky_bucket\" }, { requests = 9, window_seconds = 3 }");
+        let connections = parse(&text).expect("the text is right");
+        let algorithms: Vec<_> = connections.iter().flat_map(|spec| &spec.limits).map(|limit| limit.algorithm).collect();
+        assert_eq!(algorithms, [Algorithm::LeakyBucket, Algorithm::SlidingWindow]);
     }
 
     #[test]
@@ -224,6 +241,7 @@ mod tests {
         assert!(error_of(&one("{ requests = 1, window_seconds = 0 }")).contains("out of range"));
         assert!(error_of(&one("{ requests = 1, window_seconds = -1 }")).contains("out of range"));
         assert!(error_of(&one("{ requests = 1, window = 1 }")).contains("malformed"));
+        assert!(error_of(&one("{ requests = 1, window_seconds = 1, algorithm = \"fixed\" }")).contains("malformed"));
         let good = one("{ requests = 1, window_seconds = 1 }");
         assert!(error_of(&format!("{good}{good}")).contains("twice"));
         assert!(error_of(&good.replace("\"c\"", "\"..\"")).contains("names are"));

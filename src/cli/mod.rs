@@ -3,6 +3,7 @@
 //! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings.
 
 mod algorithms;
+mod by_name;
 mod check;
 mod config_command;
 mod connections;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::history::{BadLine, Enqueue, Fault, Granted, Line, span};
 use crate::cli::order::{Sequence, Tenure};
+use crate::engine::algorithm::Algorithm;
 
 /// How long after a fault owners may still be changing.
 const CHANGES_FOR: Duration = Duration::from_secs(3);
@@ -48,6 +49,20 @@ pub(super) struct Connection {
 pub(super) struct Limit {
     pub(super) count: u64,
     pub(super) window: Duration,
+    pub(super) algorithm: Algorithm,
+}
+
+impl Limit {
+    /// When a bucket that is empty at `empty_at` and is charged `units` to count from `from` on is empty again.
+    pub(super) fn empty_after(&self, empty_at: Duration, from: Duration, units: u64) -> Duration {
+        empty_at.max(from) + self.takes(units)
+    }
+
+    /// How long it takes until so many units of a bucket have come back.
+    pub(super) fn takes(&self, units: u64) -> Duration {
+        let nanos = self.window.as_nanos() * u128::from(units) / u128::from(self.count.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
 }
 
 /// One try of a request.
@@ -171,7 +186,7 @@ fn begun(enqueue: Enqueue, at: Duration) -> Result<Try, String> {
     let limit = |limit: &super::history::Limit| {
         let window = span(limit.window_seconds).filter(|window| !window.is_zero());
         let window = window.ok_or_else(|| format!("window_seconds is {}: it takes a number above 0", limit.window_seconds))?;
-        Ok::<_, String>(Limit { count: limit.requests.into(), window })
+        Ok::<_, String>(Limit { count: limit.requests.into(), window, algorithm: limit.algorithm })
     };
     let timeout = timeout_seconds
         .map(|seconds| span(seconds).ok_or_else(|| format!("timeout_seconds is {seconds}: it takes a number of 0 or more")));

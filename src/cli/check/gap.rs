@@ -59,6 +59,13 @@ fn gaps(connection: &Connection) -> Vec<Gap> {
 
 /// From when on `cost` more units fit, with what is kept for their ways.
 fn room(before: &[(Duration, &Try)], limit: Limit, cost: u64) -> Duration {
+    if limit.algorithm.is_bucket() {
+        let from = |(at, one): &(Duration, &Try)| *at + one.grant().map(|grant| grant.margin).unwrap_or_default();
+        let empty_at = before.iter().fold(Duration::ZERO, |empty_at, one| limit.empty_after(empty_at, from(one), one.1.cost));
+        // Its period may be longer, for clocks that differ.
+        let longer = (empty_at.saturating_sub(before.first().map_or(empty_at, |(at, _)| *at))) / 2000;
+        return (empty_at + longer + limit.takes(cost)).saturating_sub(limit.window);
+    }
     let mut units = cost;
     for (_, one) in before.iter().rev() {
         units += one.cost;

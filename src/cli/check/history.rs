@@ -20,6 +20,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::by_name;
+use crate::engine::algorithm::Algorithm;
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
@@ -108,7 +111,7 @@ pub(crate) struct Enqueue {
     pub(crate) timeout_seconds: Option<f64>,
 }
 
-/// So much in any rolling window.
+/// So much in any rolling window, or as its algorithm counts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limit {
@@ -116,6 +119,9 @@ pub(crate) struct Limit {
     pub(crate) requests: u32,
     /// Its length.
     pub(crate) window_seconds: f64,
+    /// How they are counted.
+    #[serde(default, with = "by_name", skip_serializing_if = "by_name::is_default")]
+    pub(crate) algorithm: Algorithm,
 }
 
 /// Something about one try of a request.

@@ -90,12 +90,17 @@ fn limits(connection: &Connection) -> Vec<Limit> {
 fn changes(connection: &Connection, limits: &[Limit]) -> Vec<(Duration, Change)> {
     let last = connection.tries.iter().filter_map(super::account::Try::ended_at).max().unwrap_or_default();
     let mut changes = Vec::new();
-    for one in &connection.tries {
+    let mut empty_at = vec![Duration::ZERO; limits.len()];
+    let mut tries: Vec<_> = connection.tries.iter().collect();
+    tries.sort_by_key(|one| one.grant().map(|grant| grant.at));
+    for one in tries {
         let until = one.ended_at().unwrap_or(last).max(one.enqueued);
         changes.extend([(one.enqueued, Change::Waits(one.cost)), (until, Change::Leaves(one.cost))]);
         let Some(grant) = one.grant() else { continue };
-        for (place, limit) in limits.iter().enumerate() {
-            let over = grant.at + limit.window + grant.margin;
+        for (place, (limit, empty_at)) in limits.iter().zip(&mut empty_at).enumerate() {
+            *empty_at = limit.empty_after(*empty_at, grant.at + grant.margin, one.cost);
+            // What is in a bucket leaks in its order.
+            let over = if limit.algorithm.is_bucket() { *empty_at } else { grant.at + limit.window + grant.margin };
             changes.extend([(grant.at, Change::Takes(place, one.cost)), (over, Change::Frees(place, one.cost))]);
         }
     }

@@ -39,6 +39,7 @@ impl Recorder {
                 let limit = |limit: &crate::cli::connections::Limit| Limit {
                     requests: limit.requests.get(),
                     window_seconds: limit.window.as_secs_f64(),
+                    algorithm: limit.algorithm,
                 };
                 Line::Enqueue(Enqueue {
                     at_nanos,

@@ -129,7 +129,7 @@ pub(crate) fn of(
 /// # Errors
 /// When it does not take one.
 pub(crate) fn rates(spec: &ConnectionSpec) -> Result<Vec<RateLimit>, LoopError> {
-    let rate = |limit: &Limit| RateLimit::new(limit.requests.get(), limit.window);
+    let rate = |limit: &Limit| RateLimit::new(limit.requests.get(), limit.window).map(|rate| rate.by(limit.algorithm));
     spec.limits.iter().map(|limit| rate(limit).map_err(|error| refused(spec, &error.to_string()))).collect()
 }
 

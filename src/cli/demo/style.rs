@@ -66,9 +66,10 @@ pub(crate) fn bar(part: u32, whole: u32, cells: u32) -> String {
         .collect()
 }
 
-/// "20 per 2 s".
+/// "20 per 2 s", and by which algorithm unless it is the default one.
 pub(crate) fn limit(limit: &Limit) -> String {
-    format!("{} per {} s", limit.requests, limit.window.as_secs_f64())
+    let by = if limit.algorithm.is_bucket() { format!(" by {}", limit.algorithm) } else { String::new() };
+    format!("{} per {} s{by}", limit.requests, limit.window.as_secs_f64())
 }
 
 /// Seconds with as many digits as are of interest.

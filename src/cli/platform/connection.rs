@@ -97,7 +97,8 @@ mod tests {
     use crate::cli::connections::Limit;
 
     fn connection(requests: u32) -> Connection {
-        let limit = Limit { requests: NonZeroU32::new(requests).expect("above zero"), window: Duration::from_secs(1) };
+        let (requests, window) = (NonZeroU32::new(requests).expect("above zero"), Duration::from_secs(1));
+        let limit = Limit { requests, window, algorithm: crate::Algorithm::SlidingWindow };
         Connection::new(Window::new(&[limit]).expect("a small count"))
     }
 

@@ -10,6 +10,7 @@
 //! Promises: exact half-open rolling windows, counted on arrival by its own monotonic clock.
 //! Must not: know anything of the throttler; no file here imports the engine or the node.
 
+mod bucket;
 mod connection;
 mod report;
 mod routes;

@@ -1,18 +1,21 @@
 //! The emulator's window: what a platform counts when a call arrives.
 //!
-//! Promises: never more than `requests` accepted in any half-open window of any of its limits; a
+//! Promises: never more than `requests` accepted in any half-open window of any of its limits (those that are buckets: see there); a
 //! refused call leaves no trace. Memory is one stamp per request of the largest limit.
 //! Must not: read a clock, or share a line with the throttler it is there to check.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::bucket::Bucket;
 use crate::cli::connections::Limit;
 
 /// The accepted calls of one connection, as far back as its limits look.
 #[derive(Debug)]
 pub(super) struct Window {
     rules: Vec<Rule>,
+    /// Those limits that are buckets, and their places among all.
+    buckets: Vec<(usize, Bucket)>,
     /// Ascending; at most as many as the largest limit counts.
     stamps: VecDeque<Duration>,
     kept: usize,
@@ -20,6 +23,7 @@ pub(super) struct Window {
 
 #[derive(Debug)]
 struct Rule {
+    is_bucket: bool,
     count: usize,
     window: Duration,
     /// The most stamps the window has held.
@@ -56,11 +60,13 @@ impl Window {
             .iter()
             .map(|limit| {
                 let count = usize::try_from(limit.requests.get()).ok()?;
-                Some(Rule { count, window: limit.window, worst: 0 })
+                Some(Rule { is_bucket: limit.algorithm.is_bucket(), count, window: limit.window, worst: 0 })
             })
             .collect::<Option<Vec<_>>>()?;
-        let kept = rules.iter().map(|rule| rule.count).max().unwrap_or(0);
-        Some(Self { rules, stamps: VecDeque::new(), kept })
+        let kept = rules.iter().filter(|rule| !rule.is_bucket).map(|rule| rule.count).max().unwrap_or(0);
+        let buckets = limits.iter().enumerate().filter(|(_, limit)| limit.algorithm.is_bucket());
+        let buckets = buckets.map(|(place, limit)| (place, Bucket::new(limit.requests.get(), limit.window))).collect();
+        Some(Self { rules, buckets, stamps: VecDeque::new(), kept })
     }
 
     /// Judges a call that arrives at `now`, which must not run backwards, and counts it if accepted.
@@ -73,10 +79,14 @@ impl Window {
             self.stamps.pop_front();
         }
         let stamps = &self.stamps;
-        for rule in &mut self.rules {
+        for rule in self.rules.iter_mut().filter(|rule| !rule.is_bucket) {
             // Half open: a stamp exactly one window old has left.
             let left = stamps.partition_point(|stamp| *stamp + rule.window <= now);
             rule.worst = rule.worst.max(stamps.len() - left);
+        }
+        for (place, bucket) in &mut self.buckets {
+            bucket.accept(now);
+            self.rules.iter_mut().skip(*place).take(1).for_each(|rule| rule.worst = bucket.worst());
         }
         Decision::Accepted
     }
@@ -88,14 +98,17 @@ impl Window {
 
     /// The time until every limit has room, or `None` if all have now.
     fn wait(&self, now: Duration) -> Option<Duration> {
+        let buckets = self.buckets.iter().map(|(_, bucket)| bucket.wait(now));
         self.rules
             .iter()
+            .filter(|rule| !rule.is_bucket)
             .filter_map(|rule| {
                 // With `count` or more stamps, room depends on the one that is `count` from the end.
                 let oldest = self.stamps.len().checked_sub(rule.count)?;
                 let leaves = *self.stamps.get(oldest)? + rule.window;
                 leaves.checked_sub(now)
             })
+            .chain(buckets)
             .max()
             .filter(|wait| !wait.is_zero())
     }
@@ -108,9 +121,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::algorithm::Algorithm;
 
     fn limit(requests: u32, millis: u64) -> Limit {
-        Limit { requests: NonZeroU32::new(requests).expect("above zero"), window: Duration::from_millis(millis) }
+        let (requests, window) = (NonZeroU32::new(requests).expect("above zero"), Duration::from_millis(millis));
+        Limit { requests, window, algorithm: Algorithm::SlidingWindow }
     }
 
     fn window(limits: &[Limit]) -> Window {
@@ -162,6 +177,17 @@ mod tests {
         assert_eq!(window.arrive(at(100)), Decision::Accepted);
         let worst: Vec<_> = window.fills().map(|fill| fill.worst).collect();
         assert_eq!(worst, [2, 3]);
+    }
+
+    #[test]
+    fn a_bucket_beside_a_window_must_have_room_too() {
+        let bucket = Limit { algorithm: Algorithm::TokenBucket, ..limit(2, 100) };
+        let mut window = window(&[limit(3, 1000), bucket]);
+        assert_eq!([0, 0].map(|now| window.arrive(at(now))), [Decision::Accepted; 2]);
+        assert_eq!(window.arrive(at(20)), refused(30));
+        assert_eq!(window.arrive(at(50)), Decision::Accepted);
+        assert_eq!(window.arrive(at(200)), refused(800));
+        assert_eq!(window.fills().map(|fill| fill.worst).collect::<Vec<_>>(), [3, 2]);
     }
 
     /// Every accepted stamp for ever, every window counted from scratch.

@@ -64,13 +64,22 @@ pub(super) fn measure(limits: &[Limit], widened: &[Limit], starts: &[Duration], 
 /// The time from the first grant to the one numbered `last` when every slot is taken at once.
 fn ideal(limits: &[Limit], last: usize) -> Option<Duration> {
     let mut times: Vec<Duration> = Vec::with_capacity(last + 1);
+    // When each limit would be empty if it was a bucket.
+    let mut empty_at = vec![Duration::ZERO; limits.len()];
     for number in 0..=last {
-        let free = limits.iter().filter_map(|limit| {
+        let free = limits.iter().zip(&empty_at).filter_map(|(limit, empty_at)| {
+            if limit.algorithm.is_bucket() {
+                return Some(empty_at.saturating_sub(limit.window - limit.window / limit.requests.get()));
+            }
             let count = usize::try_from(limit.requests.get()).ok()?;
             let before = *times.get(number.checked_sub(count)?)?;
             Some(before + limit.window)
         });
-        times.push(free.max().unwrap_or(Duration::ZERO));
+        let time = free.max().unwrap_or(Duration::ZERO);
+        for (limit, empty_at) in limits.iter().zip(&mut empty_at) {
+            *empty_at = time.max(*empty_at) + limit.window / limit.requests.get();
+        }
+        times.push(time);
     }
     times.last().copied()
 }
@@ -80,12 +89,14 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::engine::algorithm::Algorithm;
 
     /// The load ends before the next window could be missed.
     const SOON: Duration = Duration::from_secs(5);
 
     fn limit(requests: u32, seconds: u64) -> Limit {
-        Limit { requests: NonZeroU32::new(requests).expect("above zero"), window: Duration::from_secs(seconds) }
+        let (requests, window) = (NonZeroU32::new(requests).expect("above zero"), Duration::from_secs(seconds));
+        Limit { requests, window, algorithm: Algorithm::SlidingWindow }
     }
 
     fn millis(all: &[u64]) -> Vec<Duration> {
@@ -104,6 +115,16 @@ mod tests {
         let got = measure(&[limit(2, 1)], &[widened], &starts, SOON).expect("four windows");
         assert!(close(got.measured, 4.0 / 4.12), "{got:?}");
         assert!(close(got.expected, 1.0 / 1.03), "{got:?}");
+    }
+
+    #[test]
+    fn a_bucket_is_measured_by_its_rate_after_its_burst() {
+        let bucket = Limit { algorithm: Algorithm::LeakyBucket, ..limit(2, 1) };
+        assert_eq!(ideal(&[bucket], 1), Some(Duration::ZERO));
+        assert_eq!(ideal(&[bucket], 9), Some(Duration::from_secs(4)));
+        let starts = millis(&[0, 0, 500, 1000, 1500, 2000, 2500, 3000, 3500]);
+        let got = measure(&[bucket], &[bucket], &starts, Duration::from_secs(4)).expect("three windows");
+        assert!(close(got.measured, 1.0) && close(got.expected, 1.0), "{got:?}");
     }
 
     #[test]
