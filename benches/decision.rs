@@ -18,10 +18,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use governor::clock::FakeRelativeClock;
 use governor::{Quota, RateLimiter};
 use turnstile::engine::algorithm::Algorithm;
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::{RequestId, Sequence};
 use turnstile::engine::ledger::{Action, Verdict};
 use turnstile::engine::limiter::{Limiter, Meter, Room};
-use turnstile::engine::rate::{Cost, Limits, Niceness, RateLimit};
+use turnstile::engine::rate::{Limits, Niceness, RateLimit};
 use turnstile::engine::throttle::{Acquire, Bounds, Effect, Now, Patience, Throttle};
 use turnstile::engine::time::{LedgerTime, Local, Timestamp};
 

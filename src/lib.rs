@@ -90,7 +90,7 @@ mod wire;
 #[cfg(feature = "node")]
 pub use admin::{Admin, NoPeers, Status};
 #[cfg(feature = "node")]
-pub use client::{AcquireError, Connection, Margin, OnUnreachable, Permit, Request, Throttler};
+pub use client::{AcquireError, Connection, Margin, OnUnreachable, Permit, ReconcileError, Reconciled, Request, Throttler};
 #[cfg(feature = "node")]
 pub use config::{ClusterConfig, NodeConfig, Storage};
 #[cfg(feature = "node")]
@@ -98,12 +98,13 @@ pub use discovery::{Discovery, Found, InvalidPeerSource, PeerSource, Trouble};
 #[cfg(feature = "node")]
 pub use drain::DrainError;
 pub use engine::algorithm::Algorithm;
+pub use engine::cost::{Cost, Dimension};
 pub use engine::grant::{ArrivalNumber, NodeId, ReleaseNumber, RequestId, Tenure};
 pub use engine::invalid::InvalidInput;
 pub use engine::key::ConnectionKey;
 #[cfg(feature = "node")]
 pub use engine::membership::Role;
-pub use engine::rate::{Cost, Dimension, Niceness, RateLimit};
+pub use engine::rate::{Niceness, RateLimit};
 #[cfg(feature = "node")]
 pub use node::{Node, StartError};
 #[cfg(feature = "node")]

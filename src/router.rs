@@ -6,6 +6,7 @@
 //! Promises: one answer for each acquire; no grant is handed out later than its delivery bound.
 //! Must not: decide who is served.
 
+mod adjust;
 mod place;
 
 use std::sync::Arc;
@@ -17,13 +18,14 @@ use tokio::sync::watch;
 use self::place::{Owner, Stale};
 use crate::clock::{self, Clock};
 use crate::consensus::proposer::Proposer;
+use crate::engine::cost::Cost;
 use crate::engine::grant::{Epoch, RequestId};
 use crate::engine::key::ConnectionKey;
-use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::rate::{Limits, Niceness};
 use crate::engine::ring::Ring;
 use crate::engine::throttle::{Patience, Refusal};
 use crate::engine::time::Timestamp;
-use crate::owner::{self, Admission, Outcome, OwnersHandle, Slot, Ticket};
+use crate::owner::{Admission, Outcome, OwnersHandle, Slot, Ticket};
 
 use crate::peers::Sessions;
 
@@ -223,7 +225,7 @@ impl Router {
                     return Err(RouteError::TooManyConnections { max_connections });
                 }
                 Some(Outcome::TooManyInFlight { max_in_flight }) => return Err(RouteError::TooManyInFlight { max_in_flight }),
-                Some(Outcome::Paused) | None => owner = self.successor(&request.key, owner).await?,
+                Some(Outcome::Adjusted(_)) | None => owner = self.successor(&request.key, owner).await?,
             }
             is_return = true;
         }
@@ -265,46 +267,6 @@ impl Router {
             tokio::select! {
                 session = session => return Ok(Owner::There(session)),
                 changed = ring.changed() => changed.map_err(|_| lost("its consensus has ended"))?,
-            }
-        }
-    }
-
-    /// Lets nothing through for this connection, from now on for `pause`, for every worker.
-    ///
-    /// # Errors
-    /// [`RouteError::TooManyInFlight`], [`RouteError::Stopped`].
-    pub(crate) async fn pause(&self, key: &ConnectionKey, pause: Duration) -> Result<(), RouteError> {
-        let ticket = Arc::new(self.admit()?);
-        let mut stopped = self.stopped.clone();
-        let paused = tokio::select! {
-            answer = self.attempt_pause(key, pause, &ticket) => answer,
-            _ = stopped.wait_for(Option::is_some) => Err(lost("it was shut down")),
-        };
-        match paused {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.explained(error).await),
-        }
-    }
-
-    async fn attempt_pause(&self, key: &ConnectionKey, pause: Duration, ticket: &Arc<Ticket>) -> Result<(), RouteError> {
-        loop {
-            let owner = self.owner_of(key).await?;
-            let epoch = self.ring.borrow().epoch();
-            match owner {
-                Owner::Here(_, shard) => {
-                    let paused = owner::pause(&self.proposer, self.clock, epoch, key, pause, &shard, Arc::clone(ticket)).await;
-                    match paused.ok_or_else(|| lost("its consensus has ended"))? {
-                        Ok(()) => return Ok(()),
-                        Err(epoch) => self.await_ring(epoch).await?,
-                    }
-                }
-                Owner::There(session) => match session.pause(key, epoch, pause, Arc::clone(ticket)).await {
-                    Ok(Outcome::Paused) => return Ok(()),
-                    Ok(Outcome::Refused(refusal)) => return Err(RouteError::Refused(refusal)),
-                    Ok(Outcome::TooManyInFlight { max_in_flight }) => return Err(RouteError::TooManyInFlight { max_in_flight }),
-                    Ok(Outcome::MovedBy(epoch)) => self.await_ring(epoch).await?,
-                    Ok(_) | Err(_) => {}
-                },
             }
         }
     }

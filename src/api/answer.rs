@@ -31,7 +31,7 @@ pub(super) enum Mode {
 /// Never [`AcquireError::NotNow`].
 pub(super) async fn answer(throttler: Throttler, parsed: ParsedAcquire, mode: Mode) -> Result<Answer, AcquireError> {
     let connection = Connection::from_parts(parsed.key, parsed.limits);
-    let mut request = throttler.request(&connection).niceness(parsed.niceness).cost(parsed.units).tokens(parsed.tokens);
+    let mut request = throttler.request(&connection).niceness(parsed.niceness).taking(parsed.cost);
     request = request.waited(parsed.waited);
     if let Some(id) = parsed.id {
         request = request.request_id(id);

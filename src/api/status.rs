@@ -26,8 +26,10 @@ pub(super) fn of_acquire(field: &str, error: &AcquireError) -> Status {
         AcquireError::Invalid(invalid) => bad_input(&BadField::new(field_of(field, invalid), invalid)),
         AcquireError::CostOverLimit { limit, .. } => {
             let name = match limit.dimension() {
-                crate::engine::rate::Dimension::Units => "cost",
-                crate::engine::rate::Dimension::Tokens => "tokens",
+                crate::engine::cost::Dimension::Units => "cost",
+                crate::engine::cost::Dimension::Tokens => "tokens",
+                crate::engine::cost::Dimension::InputTokens => "input_tokens",
+                crate::engine::cost::Dimension::OutputTokens => "output_tokens",
             };
             let details = reason("COST_OVER_LIMIT").add_bad_request_violation(format!("{field}.{name}"), &message).clone();
             Status::with_error_details(Code::InvalidArgument, message, details)

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::engine::cost::Cost;
 use crate::engine::invalid::InvalidInput;
-use crate::engine::rate::{Cost, RateLimit};
+use crate::engine::rate::RateLimit;
 use crate::engine::throttle::Refusal;
 use crate::router::RouteError;
 

@@ -3,6 +3,7 @@
 mod connection;
 mod error;
 mod permit;
+mod reconcile;
 mod request;
 
 use std::future::Future;
@@ -12,8 +13,10 @@ use std::time::Duration;
 pub use self::connection::Connection;
 pub use self::error::AcquireError;
 pub use self::permit::{Margin, Permit};
+pub use self::reconcile::{ReconcileError, Reconciled};
 pub use self::request::{OnUnreachable, Request};
 use crate::engine::invalid::InvalidInput;
+use crate::engine::ledger::Adjustment;
 use crate::owner::ShardReport;
 use crate::router::Router;
 
@@ -82,7 +85,8 @@ impl Throttler {
         if pause.is_zero() || pause > MAX_PENALTY {
             return Err(InvalidInput::PenaltyOutOfRange { pause }.into());
         }
-        Ok(self.router.pause(connection.key(), pause).await?)
+        self.router.adjust(connection.key(), Adjustment::Pause(pause)).await?;
+        Ok(())
     }
 
     /// What this node's owners have in memory.
@@ -96,7 +100,7 @@ impl Throttler {
         self.router.stopped().await;
     }
 
-    fn router(&self) -> &Router {
+    const fn router(&self) -> &Arc<Router> {
         &self.router
     }
 }

@@ -1,11 +1,11 @@
 //! What the holder of a slot holds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::engine::grant::{ArrivalNumber, Charge, Grant, ReleaseNumber, Tenure};
 use crate::owner::{Slot, Ticket};
-use crate::router::Routed;
+use crate::router::{Routed, Router};
 
 /// The right to make one request now. Dropping it ends the request; the slot stays used, for the request may have reached the
 /// platform. A permit with which nothing was started can be [given back](Permit::give_back).
@@ -14,7 +14,7 @@ use crate::router::Routed;
 pub struct Permit {
     slot: Slot,
     waited: Duration,
-    clock: Clock,
+    router: Arc<Router>,
     _ticket: Ticket,
 }
 
@@ -28,9 +28,14 @@ pub struct Margin {
 }
 
 impl Permit {
-    pub(super) fn new(routed: Routed, clock: Clock) -> Self {
+    pub(super) fn new(routed: Routed, router: &Arc<Router>) -> Self {
         let Routed { slot, ticket, waited } = routed;
-        Self { slot, waited, clock, _ticket: ticket }
+        Self { slot, waited, router: Arc::clone(router), _ticket: ticket }
+    }
+
+    /// Where it is, and the way there.
+    pub(super) fn parts(&self) -> (&Slot, &Router) {
+        (&self.slot, &self.router)
     }
 
     /// Ends the request and gives its slot to the next, who needs not wait for the window. Only for a permit with which nothing was started
@@ -107,7 +112,7 @@ impl Permit {
 
     /// How long ago its charge was proposed.
     pub(crate) fn age(&self) -> Duration {
-        self.clock.now().saturating_since(self.grant().proposed_at)
+        self.router.clock().now().saturating_since(self.grant().proposed_at)
     }
 }
 

@@ -4,9 +4,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::{AcquireError, Connection, Permit, Throttler};
+use crate::engine::cost::Cost;
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
-use crate::engine::rate::{Cost, Niceness};
+use crate::engine::rate::Niceness;
 use crate::engine::throttle::{Patience, Refusal};
 use crate::engine::time::Timestamp;
 use crate::router::{self, RouteError};
@@ -80,9 +81,23 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// How many tokens it takes, for limits that count them; none by default.
+    /// How many tokens it is estimated to take, for limits that count them: what goes in and the most that may come out. 1 by default. Say afterwards what it
+    /// was: [`Permit::reconcile`].
     pub const fn tokens(mut self, tokens: u32) -> Self {
-        self.cost.tokens = tokens as u64;
+        self.cost = self.cost.with_tokens(tokens as u64);
+        self
+    }
+
+    /// The same, where those that go in and those that come out are counted apart.
+    pub const fn tokens_apart(mut self, input: u32, output: u32) -> Self {
+        self.cost = self.cost.with_tokens_apart(input as u64, output as u64);
+        self
+    }
+
+    /// The whole of what it takes.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn taking(mut self, cost: Cost) -> Self {
+        self.cost = cost;
         self
     }
 
@@ -189,12 +204,12 @@ impl<'a> Request<'a> {
     }
 
     async fn route(&self, patience: Patience) -> Result<Permit, AcquireError> {
-        let cost = self.cost;
-        if cost.units == 0 {
+        if self.cost.units == 0 {
             return Err(InvalidInput::ZeroCost.into());
         }
         let limits = self.connection.limits().clone();
-        let over = limits.iter().find(|limit| cost.along(limit.dimension()) > u64::from(limit.request_count().get()));
+        let cost = limits.estimate(self.cost);
+        let over = limits.iter().find(|limit| limit.is_exceeded_by(cost));
         if let Some(limit) = over.copied() {
             return Err(RouteError::Refused(Refusal::CostOverLimit { cost, limit }).into());
         }
@@ -210,7 +225,7 @@ impl<'a> Request<'a> {
         };
         let router = self.throttler.router();
         let routed = router.acquire(&request).await?;
-        Ok(Permit::new(routed, router.clock()))
+        Ok(Permit::new(routed, router))
     }
 
     /// The first of deadline, timeout and longest wait.

@@ -4,10 +4,11 @@ use std::num::NonZeroU64;
 
 use super::proposer::{Inbox, Ownership, Proposer};
 use super::*;
+use crate::engine::cost::Cost;
 use crate::engine::grant::{Epoch, Incarnation, LogIndex, ShardCount};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Answer, Ask, Batch, BatchNumber, Proposal, Verdict};
-use crate::engine::rate::{Cost, Limits, RateLimit};
+use crate::engine::rate::{Limits, RateLimit};
 use crate::engine::ring::Ring;
 
 /// A node that leads itself, as one of its runs has joined.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::cost::Cost;
 use crate::engine::fault::Fault;
-use crate::engine::rate::{Cost, Niceness};
+use crate::engine::rate::Niceness;
 use crate::engine::time::{LedgerTime, Timestamp};
 
 /// What makes a retried acquire the same acquire: 128 bits that its caller chose.

@@ -11,6 +11,7 @@
 //! [`ring`] says who owns what, and by [`founding`] nodes without a cluster become one.
 
 pub mod algorithm;
+pub mod cost;
 #[doc(hidden)]
 pub mod fault;
 pub mod founding;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::algorithm::Algorithm;
+use crate::engine::cost::{Cost, Dimension};
 use crate::engine::fault::Fault;
 use crate::engine::invalid::InvalidInput;
 
@@ -39,82 +40,6 @@ impl Niceness {
     pub const fn get(self) -> u32 {
         self.0
     }
-}
-
-/// What a request takes: a vector, of which each limit counts one component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub struct Cost {
-    /// Requests, or whatever the platform counts calls in.
-    pub units: u64,
-    /// Tokens of a language model; 0 where no limit counts them.
-    pub tokens: u64,
-}
-
-impl Cost {
-    /// Nothing.
-    pub const ZERO: Self = Self { units: 0, tokens: 0 };
-    /// One unit, no tokens: what a plain call takes.
-    pub const ONE: Self = Self { units: 1, tokens: 0 };
-    /// More than any limit allows.
-    pub const MAX: Self = Self { units: u64::MAX, tokens: u64::MAX };
-
-    /// A cost of `units` units.
-    #[must_use]
-    pub const fn of(units: u64) -> Self {
-        Self { units, tokens: 0 }
-    }
-
-    /// The component that `dimension` counts.
-    #[must_use]
-    pub const fn along(self, dimension: Dimension) -> u64 {
-        match dimension {
-            Dimension::Units => self.units,
-            Dimension::Tokens => self.tokens,
-        }
-    }
-
-    /// The same cost with one component replaced.
-    #[must_use]
-    pub const fn with(self, dimension: Dimension, amount: u64) -> Self {
-        match dimension {
-            Dimension::Units => Self { units: amount, ..self },
-            Dimension::Tokens => Self { tokens: amount, ..self },
-        }
-    }
-
-    /// Whether every component is at most `other`'s.
-    #[must_use]
-    pub const fn fits_in(self, other: Self) -> bool {
-        self.units <= other.units && self.tokens <= other.tokens
-    }
-
-    /// The smaller of each component.
-    #[must_use]
-    pub fn min(self, other: Self) -> Self {
-        Self { units: self.units.min(other.units), tokens: self.tokens.min(other.tokens) }
-    }
-
-    /// The sum of each component, at most `u64::MAX`.
-    #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
-        Self { units: self.units.saturating_add(other.units), tokens: self.tokens.saturating_add(other.tokens) }
-    }
-
-    /// The difference of each component, at least 0.
-    #[must_use]
-    pub const fn minus(self, other: Self) -> Self {
-        Self { units: self.units.saturating_sub(other.units), tokens: self.tokens.saturating_sub(other.tokens) }
-    }
-}
-
-/// Which component of a [`Cost`] a limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub enum Dimension {
-    /// [`Cost::units`].
-    #[default]
-    Units,
-    /// [`Cost::tokens`].
-    Tokens,
 }
 
 /// At most `request_count` units per window, as its [`Algorithm`] counts them, and the margin kept for the way to the platform.
@@ -254,7 +179,7 @@ impl RateLimit {
 /// `5 per 60s`, and by which algorithm unless it is the default one.
 impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} per {:?}", self.request_count, self.window)?;
+        write!(f, "{}{} per {:?}", self.request_count, self.dimension, self.window)?;
         if self.algorithm.is_bucket() { write!(f, " by {}", self.algorithm) } else { Ok(()) }
     }
 }
@@ -285,6 +210,14 @@ impl Limits {
     /// The limits in their order.
     pub fn iter(&self) -> std::slice::Iter<'_, RateLimit> {
         self.0.iter()
+    }
+
+    /// The same cost, estimated at 1 where a limit counts what nobody has estimated.
+    #[must_use]
+    pub fn estimate(&self, cost: Cost) -> Cost {
+        let unsaid =
+            self.iter().map(RateLimit::dimension).filter(|dimension| dimension.is_estimated() && cost.along(*dimension) == 0);
+        unsaid.fold(cost, |cost, dimension| cost.with(dimension, 1))
     }
 
     /// Whether these are the same limits; at once when they are one and the same list.

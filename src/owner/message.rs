@@ -6,6 +6,7 @@ use super::admission::Ticket;
 use super::offer::Reply;
 use crate::engine::grant::{Grant, RequestId};
 use crate::engine::key::ConnectionKey;
+use crate::engine::ledger::Adjusted;
 use crate::engine::shard::Settled;
 use crate::engine::throttle::Acquire;
 use crate::engine::time::{LedgerTime, Timestamp};
@@ -23,8 +24,8 @@ pub(crate) enum Message {
     GiveBack(ConnectionKey, RequestId, Grant),
     /// The ledger has answered.
     Settled(Vec<Settled>),
-    /// The ledger has committed a pause of this connection.
-    Paused(ConnectionKey, LedgerTime),
+    /// The ledger has changed this connection's limiter at that moment, for nobody who waits.
+    Adjusted(ConnectionKey, LedgerTime, Adjusted),
     /// The ring has moved.
     RingChanged,
     /// A router is heard again that was silent when there was a slot for one of its waiters.

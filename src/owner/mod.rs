@@ -3,10 +3,10 @@
 //! A shard that crashes is respawned from the ledger. Its waiters learn it by their lost reply and come back with their ages; slots that
 //! it had charged and not released leave with their window. When shards crash again and again the owners end, and the node with them.
 
+mod adjust;
 mod admission;
 mod message;
 mod offer;
-mod pause;
 mod presence;
 mod shard;
 #[cfg(test)]
@@ -21,11 +21,11 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::adjust::adjust;
 pub(crate) use self::admission::{Admission, Ticket};
 pub(crate) use self::message::Message;
 pub use self::message::ShardReport;
 pub(crate) use self::offer::{Caller, Offer, Outcome, RemoteOwner, Reply, Slot};
-pub(crate) use self::pause::pause;
 pub(crate) use self::presence::Presence;
 use self::shard::{Arguments, Shard, Shared};
 use crate::clock::Clock;

@@ -12,6 +12,7 @@ use super::presence::Presence;
 use crate::engine;
 use crate::engine::grant::{Epoch, Grant, RequestId};
 use crate::engine::key::ConnectionKey;
+use crate::engine::ledger::Adjusted;
 use crate::engine::throttle::Refusal;
 use crate::engine::time::Timestamp;
 
@@ -34,8 +35,8 @@ pub(crate) enum Outcome {
         /// The bound.
         max_in_flight: usize,
     },
-    /// It was a pause, and holds.
-    Paused,
+    /// It was an adjustment, and this became of it.
+    Adjusted(Adjusted),
 }
 
 /// Where the answer goes. Answers once; dropped without an answer, it says that there is none.
@@ -172,7 +173,6 @@ impl Slot {
     }
 
     /// Of which connection.
-    #[cfg(feature = "cli")]
     pub(crate) const fn key(&self) -> &ConnectionKey {
         &self.key
     }

@@ -12,7 +12,7 @@ use crate::engine::grant::Epoch;
 use crate::engine::key::ConnectionKey;
 use crate::engine::ring::Ring;
 use crate::owner::{self, Message, Outcome, OwnersHandle, Ticket};
-use crate::wire::peer::RoutedPause;
+use crate::wire::adjustment::RoutedAdjustment;
 
 /// What a session needs of its node.
 #[derive(Debug, Clone)]
@@ -42,12 +42,12 @@ impl Local {
         self.rings.borrow().epoch()
     }
 
-    /// Commits a pause of a connection of this node.
-    pub(super) async fn pause(&self, pause: &RoutedPause, ticket: Arc<Ticket>) -> Outcome {
+    /// Commits an adjustment of a connection of this node.
+    pub(super) async fn adjust(&self, routed: &RoutedAdjustment, ticket: Arc<Ticket>) -> Outcome {
         let epoch = self.epoch();
-        let Some(shard) = self.shard_of(&pause.key) else { return Outcome::MovedBy(epoch) };
-        match owner::pause(&self.proposer, self.clock, epoch, &pause.key, pause.pause, &shard, ticket).await {
-            Some(Ok(())) => Outcome::Paused,
+        let Some(shard) = self.shard_of(&routed.key) else { return Outcome::MovedBy(epoch) };
+        match owner::adjust(&self.proposer, self.clock, epoch, &routed.key, routed.adjustment, &shard, ticket).await {
+            Some(Ok(adjusted)) => Outcome::Adjusted(adjusted),
             Some(Err(newer)) => Outcome::MovedBy(newer),
             None => Outcome::MovedBy(epoch),
         }

@@ -18,8 +18,9 @@ use super::router_clock::RouterClock;
 use crate::engine::grant::NodeId;
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::owner::{Admission, Caller, Message, Outcome, Presence, Reply, Slot, Ticket};
+use crate::wire::adjustment::{RoutedAdjustment, adjustment, from_adjusted};
 use crate::wire::fields::BadField;
-use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedPause, RoutedRefusal};
+use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedRefusal};
 use crate::wire::v1;
 use crate::wire::v1::owner_message::Message as OwnerSays;
 use crate::wire::v1::router_message::Message as RouterSays;
@@ -44,8 +45,8 @@ struct Asked {
 enum Open {
     /// In the queue of this actor.
     Waiting { asked: Asked, shard: ActorRef<Message>, caller: Caller },
-    /// A pause that is being committed.
-    Pausing,
+    /// An adjustment that is being committed.
+    Adjusting,
     /// Its slot is at the router.
     Granted { asked: Asked, slot: Slot },
 }
@@ -186,7 +187,7 @@ impl<'a> Serving<'a> {
             // Said twice.
             (_, None) if self.parked.has(number) => {}
             (Some(RouterSays::Acquire(acquire)), None) => self.acquire(number, peer::acquire(acquire)?),
-            (Some(RouterSays::Pause(pause)), None) => self.pause(number, peer::pause(pause)?),
+            (Some(RouterSays::Adjust(adjust)), None) => self.adjust(number, adjustment(adjust)?),
             (Some(RouterSays::Cancel(_)), Some(open)) => self.leave(open),
             (Some(RouterSays::TooLate(_)), Some(Open::Granted { asked, slot })) => self.requeue(number, asked, slot),
             (Some(RouterSays::GiveBack(_)), Some(Open::Granted { slot, .. })) => slot.give_back(),
@@ -253,16 +254,16 @@ impl<'a> Serving<'a> {
         self.open.insert(number, Open::Waiting { asked, shard, caller });
     }
 
-    fn pause(&mut self, number: u64, pause: RoutedPause) {
+    fn adjust(&mut self, number: u64, routed: RoutedAdjustment) {
         let ticket = match self.admission.admit() {
             Ok(ticket) => Arc::new(ticket),
             Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
         };
         let local = self.local.clone();
         let (reply, _) = self.reply(number);
-        self.open.insert(number, Open::Pausing);
+        self.open.insert(number, Open::Adjusting);
         // It stands when its caller is gone.
-        tokio::spawn(async move { reply.answer(local.pause(&pause, ticket).await) });
+        tokio::spawn(async move { reply.answer(local.adjust(&routed, ticket).await) });
     }
 
     fn reply(&self, number: u64) -> (Reply, Caller) {
@@ -276,7 +277,7 @@ impl<'a> Serving<'a> {
         };
         let asked = match open {
             Open::Waiting { asked, .. } => asked,
-            Open::Pausing => return self.paused(number, outcome.as_ref()),
+            Open::Adjusting => return self.adjusted(number, outcome.as_ref()),
             // A slot is answered once.
             granted @ Open::Granted { .. } => {
                 self.open.insert(number, granted);
@@ -290,7 +291,7 @@ impl<'a> Serving<'a> {
                 self.open.insert(number, Open::Granted { asked, slot });
                 self.say(number, granted);
             }
-            Some(Outcome::Refused(Refusal::Moved) | Outcome::MovedBy(_) | Outcome::Paused) | None => {
+            Some(Outcome::Refused(Refusal::Moved) | Outcome::MovedBy(_) | Outcome::Adjusted(_)) | None => {
                 // Of a shard that crashed, too: its successor is asked the same way.
                 self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
             }
@@ -304,9 +305,9 @@ impl<'a> Serving<'a> {
         }
     }
 
-    fn paused(&mut self, number: u64, outcome: Option<&Outcome>) {
+    fn adjusted(&mut self, number: u64, outcome: Option<&Outcome>) {
         match outcome {
-            Some(Outcome::Paused) => self.say(number, OwnerSays::Paused(v1::RoutedEnd {})),
+            Some(Outcome::Adjusted(adjusted)) => self.say(number, OwnerSays::Adjusted(from_adjusted(adjusted))),
             Some(Outcome::MovedBy(epoch)) => self.refuse(number, &RoutedRefusal::Moved(*epoch)),
             _ => self.refuse(number, &RoutedRefusal::Moved(self.local.epoch())),
         }
@@ -330,7 +331,7 @@ impl<'a> Serving<'a> {
             }
             Open::Granted { slot, .. } => slot.give_back(),
             // It is as good as committed.
-            Open::Pausing => {}
+            Open::Adjusting => {}
         }
     }
 }

@@ -12,11 +12,13 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
+use crate::engine::cost::Cost;
 use crate::engine::grant::{Epoch, NodeId, RequestId};
 use crate::engine::key::ConnectionKey;
-use crate::engine::rate::{Cost, Niceness, RateLimit};
+use crate::engine::ledger::Adjustment;
+use crate::engine::rate::{Niceness, RateLimit};
 use crate::owner::{Offer, Outcome, RemoteOwner, Ticket};
-use crate::wire::fields::to_span;
+use crate::wire::adjustment::{RoutedAdjustment, from_adjustment};
 use crate::wire::peer::{self, RoutedAcquire, RoutedAnswer, RoutedRefusal};
 use crate::wire::v1;
 use crate::wire::v1::router_message::Message as RouterSays;
@@ -103,22 +105,22 @@ impl Session {
         (number, answer)
     }
 
-    /// Asks the owner to let nothing through for a while.
-    pub(crate) fn pause(
+    /// Has the owner change what counts, for nobody who waits.
+    pub(crate) fn adjust(
         &self,
         key: &ConnectionKey,
         epoch: Epoch,
-        pause: Duration,
+        adjustment: Adjustment,
         ticket: Arc<Ticket>,
     ) -> oneshot::Receiver<Outcome> {
         let (reply, answer) = oneshot::channel();
-        let message = v1::RoutedPause { key: Some(peer::from_key(key)), epoch: epoch.0.0, pause: Some(to_span(pause)) };
+        let message = from_adjustment(&RoutedAdjustment { key: key.clone(), epoch, adjustment });
         let (id, niceness, cost) = (RequestId::new(0), Niceness::URGENT, Cost::ZERO);
         let open = Open { reply, key: key.clone(), id, niceness, cost, bound: None, ticket: Some(ticket) };
         let mut state = self.state.lock();
         state.last_number += 1;
         let number = state.last_number;
-        self.open(&mut state, number, open, RouterSays::Pause(message));
+        self.open(&mut state, number, open, RouterSays::Adjust(message));
         answer
     }
 
@@ -197,7 +199,7 @@ impl Session {
             Ok(RoutedAnswer::Refused(RoutedRefusal::TooManyInFlight(max_in_flight))) => {
                 Outcome::TooManyInFlight { max_in_flight }
             }
-            Ok(RoutedAnswer::Paused) => Outcome::Paused,
+            Ok(RoutedAnswer::Adjusted(adjusted)) => Outcome::Adjusted(adjusted),
             Err(error) => {
                 tracing::warn!(node = %self.node, %error, "an answer does not parse; asking again");
                 self.push(&mut self.state.lock(), number, RouterSays::Cancel(v1::RoutedEnd {}));
@@ -244,8 +246,10 @@ fn take(outbox: &mut VecDeque<Outgoing>) -> Vec<v1::RouterMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ledger::Adjusted;
     use crate::engine::rate::Limits;
     use crate::owner::Admission;
+    use crate::wire::adjustment::from_adjusted;
     use crate::wire::peer::PatienceLeft;
 
     fn session() -> Session {
@@ -285,10 +289,11 @@ mod tests {
     async fn a_pause_whose_caller_is_gone_counts_until_it_is_answered() {
         let (session, admission) = (Arc::new(session()), Admission::new(1));
         let ticket = Arc::new(admission.admit().unwrap());
-        drop(session.pause(&acquire(20).key, Epoch::default(), Duration::from_secs(1), ticket));
+        let pause = Adjustment::Pause(Duration::from_secs(1));
+        drop(session.adjust(&acquire(20).key, Epoch::default(), pause, ticket));
         assert_eq!(session.next_messages().await.len(), 1);
         assert_eq!(admission.admit().unwrap_err(), 1);
-        session.answered(1, v1::owner_message::Message::Paused(v1::RoutedEnd {}));
+        session.answered(1, v1::owner_message::Message::Adjusted(from_adjusted(&Adjusted::Known)));
         drop(admission.admit().unwrap());
     }
 

@@ -8,10 +8,11 @@ use thiserror::Error;
 
 use super::v1;
 use crate::engine::algorithm::Algorithm;
+use crate::engine::cost::Dimension;
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
 use crate::engine::key::ConnectionKey;
-use crate::engine::rate::{Dimension, Limits, RateLimit};
+use crate::engine::rate::{Limits, RateLimit};
 
 /// A field that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -82,8 +83,11 @@ fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, BadField> {
     let mut limit = match v1::Dimension::try_from(message.dimension) {
         Ok(v1::Dimension::Unspecified | v1::Dimension::Units) => limit.counting(Dimension::Units),
         Ok(v1::Dimension::Tokens) => limit.counting(Dimension::Tokens),
+        Ok(v1::Dimension::InputTokens) => limit.counting(Dimension::InputTokens),
+        Ok(v1::Dimension::OutputTokens) => limit.counting(Dimension::OutputTokens),
         Err(_) => {
-            let rule = format!("is {}: it takes DIMENSION_UNITS (1) or DIMENSION_TOKENS (2)", message.dimension);
+            let kinds = "DIMENSION_UNITS (1), DIMENSION_TOKENS (2), DIMENSION_INPUT_TOKENS (3) or DIMENSION_OUTPUT_TOKENS (4)";
+            let rule = format!("is {}: it takes {kinds}", message.dimension);
             return Err(BadField::new(at("dimension"), rule));
         }
     };
@@ -141,6 +145,8 @@ pub(crate) fn to_limit(limit: &RateLimit) -> v1::RateLimit {
         dimension: match limit.dimension() {
             Dimension::Units => v1::Dimension::Units,
             Dimension::Tokens => v1::Dimension::Tokens,
+            Dimension::InputTokens => v1::Dimension::InputTokens,
+            Dimension::OutputTokens => v1::Dimension::OutputTokens,
         }
         .into(),
         delivery_bound: limit.own_delivery_bound().map(to_span),

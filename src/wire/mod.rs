@@ -1,6 +1,7 @@
 //! What leaves this process, on the wire or to a disk.
 
 #[cfg(feature = "cli")]
+pub(crate) mod adjustment;
 pub(crate) mod admin;
 pub(crate) mod codec;
 pub(crate) mod fields;

@@ -4,14 +4,17 @@
 
 use std::time::Duration;
 
+use super::adjustment::{adjusted, cost, from_cost};
 use super::fields::{BadField, key, limits, request_id, request_id_bytes, span, to_limit, to_limits, to_span};
 use super::v1;
 use super::v1::owner_message::Message as OwnerSays;
 use super::v1::routed_acquire::Patience as RoutedPatience;
 use super::v1::routed_refusal::Reason;
+use crate::engine::cost::Cost;
 use crate::engine::grant::{ArrivalNumber, Charge, Epoch, Grant, LogIndex, ReleaseNumber, RequestId, Tenure};
 use crate::engine::key::ConnectionKey;
-use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::ledger::Adjusted;
+use crate::engine::rate::{Limits, Niceness};
 use crate::engine::throttle::Refusal;
 use crate::engine::time::{LedgerTime, Timestamp};
 
@@ -71,8 +74,8 @@ pub(crate) enum RoutedAnswer {
     Granted(Grant),
     /// None.
     Refused(RoutedRefusal),
-    /// The pause holds.
-    Paused,
+    /// What became of an adjustment.
+    Adjusted(Adjusted),
 }
 
 /// An epoch as it travels.
@@ -94,8 +97,7 @@ pub(crate) fn from_acquire(acquire: &RoutedAcquire) -> v1::RoutedAcquire {
         request_id: request_id_bytes(acquire.id),
         is_retryable: acquire.retryable,
         niceness: acquire.niceness.get(),
-        units: acquire.cost.units,
-        tokens: acquire.cost.tokens,
+        cost: Some(from_cost(acquire.cost)),
         limits: to_limits(acquire.limits.iter()),
         began_at_nanos: acquire.began_at.map(Timestamp::as_nanos),
         patience,
@@ -119,29 +121,11 @@ pub(crate) fn acquire(message: v1::RoutedAcquire) -> Result<RoutedAcquire, BadFi
         id: request_id("request_id", &message.request_id)?,
         retryable: message.is_retryable,
         niceness: Niceness::new(message.niceness),
-        cost: Cost { units: message.units, tokens: message.tokens },
+        cost: cost("cost", message.cost)?,
         limits: limits("limits", &message.limits)?,
         began_at: message.began_at_nanos.map(Timestamp::from_nanos),
         patience,
     })
-}
-
-/// A pause between a router and an owner on another node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RoutedPause {
-    /// Which connection.
-    pub key: ConnectionKey,
-    /// For how long.
-    pub pause: Duration,
-}
-
-/// Parses a pause.
-///
-/// # Errors
-/// The first field that breaks its rule.
-pub(crate) fn pause(message: v1::RoutedPause) -> Result<RoutedPause, BadField> {
-    let pause = message.pause.ok_or_else(|| BadField::new("pause", "is not set: it is required"))?;
-    Ok(RoutedPause { key: key("key", message.key)?, pause: span("pause", pause)? })
 }
 
 /// A key as it travels.
@@ -202,7 +186,7 @@ pub(crate) fn answer(message: OwnerSays, niceness: Niceness, cost: Cost) -> Resu
             let reason = refused.reason.ok_or_else(|| BadField::new("reason", "is not set: it is required"))?;
             refusal(reason, cost).map(RoutedAnswer::Refused)
         }
-        OwnerSays::Paused(_) => Ok(RoutedAnswer::Paused),
+        OwnerSays::Adjusted(message) => adjusted(message).map(RoutedAnswer::Adjusted),
     }
 }
 

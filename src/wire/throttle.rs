@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::fields::{BadField, key, limits, request_id, span};
 use super::v1;
+use crate::engine::cost::{Cost, Dimension};
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
 use crate::engine::key::ConnectionKey;
@@ -34,10 +35,8 @@ pub(crate) struct ParsedAcquire {
     pub limits: Limits,
     /// 0 is served first.
     pub niceness: Niceness,
-    /// At least 1.
-    pub units: u32,
-    /// For limits that count them.
-    pub tokens: u32,
+    /// At least one unit.
+    pub cost: Cost,
     /// How long it waits.
     pub waits: Waits,
     /// How long it has waited already, through another server.
@@ -67,8 +66,10 @@ pub(crate) fn acquire(field: &str, message: Option<v1::Acquire>) -> Result<Parse
     }
     let max_wait = message.max_wait.map(|span| wait(&at("max_wait"), span)).transpose()?;
     let waited = message.waited.map(|span| wait(&at("waited"), span)).transpose()?.unwrap_or_default();
-    let (niceness, tokens, waits) = (Niceness::new(message.niceness), message.tokens, Waits { timeout, max_wait });
-    Ok(ParsedAcquire { id, key, limits, niceness, units, tokens, waits, waited })
+    let (niceness, waits) = (Niceness::new(message.niceness), Waits { timeout, max_wait });
+    let cost = Cost::of(units.into()).with_tokens_apart(message.input_tokens.into(), message.output_tokens.into());
+    let cost = cost.with(Dimension::Tokens, message.tokens.map_or(cost.tokens, u64::from));
+    Ok(ParsedAcquire { id, key, limits, niceness, cost, waits, waited })
 }
 
 /// Parses the acquire of a try, which waits for nothing.

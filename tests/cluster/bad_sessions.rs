@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 use turnstile::api::v1;
 use turnstile::api::v1::owner_message::Message as OwnerSays;
+use turnstile::api::v1::routed_adjusted::Outcome as Adjusted;
+use turnstile::api::v1::routed_adjustment::Adjustment;
 use turnstile::api::v1::router_message::Message as RouterSays;
 use turnstile::{Connection, ConnectionKey, Node};
 
@@ -41,7 +43,7 @@ fn acquire(name: &str, id: u128) -> v1::RoutedAcquire {
     v1::RoutedAcquire {
         key: Some(v1::ConnectionKey { platform: "test".to_owned(), connection: name.to_owned() }),
         request_id: id.to_be_bytes().to_vec(),
-        units: 1,
+        cost: Some(v1::RoutedCost { units: 1, ..v1::RoutedCost::default() }),
         limits: vec![limit],
         ..v1::RoutedAcquire::default()
     }
@@ -70,7 +72,7 @@ async fn a_number_that_is_used_twice_and_a_cancel_that_comes_first_change_nothin
     granted(&mut talk, 1).await;
     // It stands for the first one still, also for another connection.
     talk.say([(1, RouterSays::Acquire(acquire(&other, 2))), (2, RouterSays::Acquire(acquire(&name, 3)))]).await;
-    talk.say([(2, RouterSays::Acquire(acquire(&other, 4))), (2, RouterSays::Pause(v1::RoutedPause::default()))]).await;
+    talk.say([(2, RouterSays::Acquire(acquire(&other, 4))), (2, RouterSays::Adjust(v1::RoutedAdjustment::default()))]).await;
     until_waiting(&nodes[0], 1).await;
     // Nobody has taken that one's slot.
     drop(soon(nodes[1].throttler().acquire(&hourly(&other))).await.unwrap());
@@ -150,8 +152,8 @@ async fn a_message_that_does_not_parse_ends_its_session_by_its_field_and_its_wai
         until_waiting(&nodes[0], 0).await;
     }
     let mut talk = stranger.begin().await;
-    talk.say([(1, RouterSays::Pause(v1::RoutedPause::default()))]).await;
-    assert_eq!(talk.end().await.unwrap_err().message(), "pause: is not set: it is required");
+    talk.say([(1, RouterSays::Adjust(v1::RoutedAdjustment::default()))]).await;
+    assert_eq!(talk.end().await.unwrap_err().message(), "adjustment: is not set: it is required");
     drop(held);
     still_serve(nodes).await;
 }
@@ -176,14 +178,30 @@ async fn numbers_as_large_as_they_can_be_and_messages_without_content_disturb_no
     talk.say([(u64::MAX, RouterSays::Acquire(large.clone()))]).await;
     granted(&mut talk, u64::MAX).await;
     talk.say([(u64::MAX, RouterSays::GiveBack(OVER))]).await;
-    let costly = v1::RoutedAcquire { units: u64::MAX, tokens: u64::MAX, ..large };
+    let most = v1::RoutedCost { units: u64::MAX, tokens: u64::MAX, input_tokens: u64::MAX, output_tokens: u64::MAX };
+    let costly = v1::RoutedAcquire { cost: Some(most), ..large };
     talk.say([(1, RouterSays::Acquire(costly))]).await;
     let (number, answer) = talk.hear().await;
     let OwnerSays::Refused(v1::RoutedRefusal { reason: Some(reason) }) = answer else { panic!("{answer:?}") };
     assert!(number == 1 && matches!(reason, v1::routed_refusal::Reason::CostOverLimit(_)), "{number}: {reason:?}");
-    let paused = v1::RoutedPause { key: acquire(&name, 1).key, epoch: u64::MAX, pause: Some(longest) };
-    talk.say([(2, RouterSays::Pause(paused))]).await;
-    assert_eq!(talk.hear().await, (2, OwnerSays::Paused(OVER)));
+    let reconcile = v1::RoutedReconcile {
+        tenure: u64::MAX,
+        release: u64::MAX,
+        charged_at_nanos: u64::MAX,
+        delivery: Some(longest),
+        estimate: Some(most),
+        actual: Some(most),
+    };
+    let (reconcile, pause) = (Adjustment::Reconcile(reconcile), Adjustment::Pause(longest));
+    for (number, adjustment) in [(2, reconcile), (3, pause)] {
+        let routed = v1::RoutedAdjustment { key: acquire(&name, 1).key, epoch: u64::MAX, adjustment: Some(adjustment) };
+        talk.say([(number, RouterSays::Adjust(routed))]).await;
+    }
+    let adjusted = |outcome| OwnerSays::Adjusted(v1::RoutedAdjusted { outcome: Some(outcome) });
+    let mut answers = [talk.hear().await, talk.hear().await];
+    answers.sort_by_key(|(number, _)| *number);
+    let until = u64::MAX;
+    assert_eq!(answers, [(2, adjusted(Adjusted::Unknown(OVER))), (3, adjusted(Adjusted::PausedUntilNanos(until)))]);
     still_serve(nodes).await;
 }
 

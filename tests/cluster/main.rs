@@ -38,5 +38,6 @@ mod starting;
 mod stranger;
 mod support;
 mod together;
+mod tokens;
 mod tools;
 mod upgrade;

@@ -78,7 +78,7 @@ pub(crate) fn acquire(number: u64, epoch: u64, name: &str, count: u32, window: D
         epoch,
         request_id: u128::from(number).to_be_bytes().to_vec(),
         niceness: 0,
-        units: 1,
+        cost: Some(v1::RoutedCost { units: 1, ..v1::RoutedCost::default() }),
         limits: vec![limit],
         ..v1::RoutedAcquire::default()
     };

@@ -77,7 +77,7 @@ const BROKEN: &[(Spoil, &str, &str)] = &[
     (|acquire| acquire.cost = Some(0), "acquire.cost", "cost is 0: a request takes at least 1 unit"),
     (|acquire| acquire.cost = Some(6), "acquire.cost", "cost of 6 units and 0 tokens is over the limit of 5 per 3600s"),
     (
-        |acquire| (acquire.limits[0].dimension, acquire.tokens) = (2, 6),
+        |acquire| (acquire.limits[0].dimension, acquire.tokens) = (2, Some(6)),
         "acquire.tokens",
         "cost of 1 units and 6 tokens is over the limit of 5 per 3600s",
     ),

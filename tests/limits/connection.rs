@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use turnstile::engine::algorithm::Algorithm;
+use turnstile::engine::cost::{Cost, Dimension};
 use turnstile::engine::ledger::Command;
-use turnstile::engine::rate::{Cost, Dimension, Limits, RateLimit};
+use turnstile::engine::rate::{Limits, RateLimit};
 use turnstile::engine::throttle::{Acquire, Patience};
 use turnstile::engine::time::Timestamp;
 
@@ -67,7 +68,8 @@ fn halves(limits: &Limits) -> Limits {
 
 fn inputs() -> impl Strategy<Value = Vec<(u64, Input)>> {
     let kind = prop_oneof![Just(Kind::Deadline), Just(Kind::MaxWait), Just(Kind::Try)];
-    let cost = (prop_oneof![4 => Just(1), 1 => 1..6_u64], 0..50_u64).prop_map(|(units, tokens)| Cost { units, tokens });
+    let cost =
+        (prop_oneof![4 => Just(1), 1 => 1..6_u64], 0..50_u64).prop_map(|(units, tokens)| Cost::of(units).with_tokens(tokens));
     let acquire = (0..4_u32, cost, prop::option::weighted(0.4, (kind, 0..3_000_u64)), any::<bool>(), prop::bool::weighted(0.1));
     let input = prop_oneof![
         14 => acquire.prop_map(|(niceness, cost, patience, retryable, halved)| {

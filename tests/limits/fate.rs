@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::RequestId;
-use turnstile::engine::rate::{Cost, Niceness};
+use turnstile::engine::rate::Niceness;
 use turnstile::engine::time::Timestamp;
 
 /// What happens to one proposal.

@@ -5,12 +5,13 @@ use std::num::{NonZeroU16, NonZeroU64};
 
 use proptest::prelude::*;
 use turnstile::engine::algorithm::Algorithm;
+use turnstile::engine::cost::{Cost, Dimension};
 use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId};
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::ledger::{
-    Action, Answer, Ask, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Return, Verdict,
+    Action, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Return, Verdict,
 };
-use turnstile::engine::rate::{Cost, Dimension, Limits, RateLimit};
+use turnstile::engine::rate::{Limits, RateLimit};
 use turnstile::engine::time::LedgerTime;
 
 use crate::ledger_oracle::{Oracle, ms};
@@ -68,7 +69,7 @@ fn incarnation() -> impl Strategy<Value = Incarnation> {
 }
 
 fn cost(most: u64) -> impl Strategy<Value = Cost> {
-    (0..=most, prop_oneof![2 => Just(0), 1 => 0..=most]).prop_map(|(units, tokens)| Cost { units, tokens })
+    (0..=most, prop_oneof![2 => Just(0), 1 => 0..=most]).prop_map(|(units, tokens)| Cost::of(units).with_tokens(tokens))
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
@@ -191,7 +192,7 @@ impl Writer {
             DraftEpoch::Wrong(index) => Epoch(LogIndex(index)),
         };
         let action = match action {
-            DraftAction::Pause(millis) => Action::Pause { pause: ms(millis) },
+            DraftAction::Pause(millis) => Action::Adjust(Adjustment::Pause(ms(millis))),
             DraftAction::Slots { returns, ask } => {
                 let returns = returns.into_iter().filter_map(|given_back| self.given_back(given_back)).collect();
                 Action::Slots { returns, ask }

@@ -20,10 +20,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use turnstile::engine::cost::{Cost, Dimension};
 use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
 use turnstile::engine::key::ConnectionKey;
-use turnstile::engine::ledger::{Action, Answer, Ask, Batch, BatchNumber, Command, Return, Verdict};
-use turnstile::engine::rate::{Cost, Dimension, MAX_LIMITS, RateLimit};
+use turnstile::engine::ledger::{Action, Adjusted, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Return, Verdict};
+use turnstile::engine::rate::{MAX_LIMITS, RateLimit};
 use turnstile::engine::ring::Ring;
 use turnstile::engine::time::LedgerTime;
 
@@ -185,7 +186,13 @@ impl Oracle {
             }
             let connection = self.connections.entry(proposal.key.clone()).or_default();
             match &proposal.action {
-                Action::Pause { pause } => connection.paused_until = connection.paused_until.max(self.now + *pause),
+                Action::Adjust(Adjustment::Pause(pause)) => {
+                    let until = self.now + *pause;
+                    connection.paused_until = connection.paused_until.max(until);
+                    assert_eq!(*verdict, Verdict::Adjusted { stamp: self.now, adjusted: Adjusted::Paused { until } });
+                    continue;
+                }
+                Action::Adjust(Adjustment::Reconcile(_)) => unreachable!("nobody here reconciles"),
                 Action::Slots { returns, ask } => {
                     returns.iter().for_each(|given_back| connection.give_back(batch.owner, given_back));
                     if let Some(ask) = ask {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::{ArrivalNumber, RequestId, Sequence};
 use turnstile::engine::queue::{Patience, Queue, Waiter};
-use turnstile::engine::rate::{Cost, Limits, Niceness, RateLimit};
+use turnstile::engine::rate::{Limits, Niceness, RateLimit};
 use turnstile::engine::time::Timestamp;
 
 use crate::{QUEUE_CASES, cases};

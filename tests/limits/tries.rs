@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use turnstile::engine::rate::{Cost, Limits, RateLimit};
+use turnstile::engine::cost::Cost;
+use turnstile::engine::rate::{Limits, RateLimit};
 use turnstile::engine::throttle::Patience;
 
 use crate::connection::overfull_window;

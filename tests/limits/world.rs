@@ -10,11 +10,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::{Grant, Incarnation, LogIndex, NodeId, RequestId, Sequence, ShardCount};
 use turnstile::engine::key::ConnectionKey;
-use turnstile::engine::ledger::{Action, Answer, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Verdict};
+use turnstile::engine::ledger::{
+    Action, Adjusted, Adjustment, Answer, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Verdict,
+};
 use turnstile::engine::limiter::Limiter;
-use turnstile::engine::rate::{Cost, Limits, Niceness};
+use turnstile::engine::rate::{Limits, Niceness};
 use turnstile::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, Patience, SlowestDelivery, Throttle};
 use turnstile::engine::time::{LedgerTime, Timestamp};
 
@@ -150,9 +153,10 @@ impl World {
         if self.is_waiting() {
             return;
         }
-        let batch = self.batch(Action::Pause { pause });
+        let batch = self.batch(Action::Adjust(Adjustment::Pause(pause)));
         self.apply(Command::Propose(batch));
-        self.throttle.pause(self.ledger.now() + pause);
+        let (stamp, until) = (self.ledger.now(), self.ledger.now() + pause);
+        self.throttle.adjusted(stamp, &Adjusted::Paused { until });
         self.settle(Vec::new());
     }
 
@@ -350,7 +354,10 @@ impl World {
 
 fn stamp_of(verdict: &Verdict) -> Option<LedgerTime> {
     match verdict {
-        Verdict::Charged { stamp, .. } | Verdict::NotBefore { stamp, .. } | Verdict::Done { stamp } => Some(*stamp),
+        Verdict::Charged { stamp, .. }
+        | Verdict::NotBefore { stamp, .. }
+        | Verdict::Done { stamp }
+        | Verdict::Adjusted { stamp, .. } => Some(*stamp),
         Verdict::Moved { .. } => None,
     }
 }

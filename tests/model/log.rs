@@ -8,12 +8,13 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::ledger::{
     Action, Answer, Ask, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Return, Verdict,
 };
-use turnstile::engine::rate::{Cost, Limits, RateLimit};
+use turnstile::engine::rate::{Limits, RateLimit};
 use turnstile::engine::time::LedgerTime;
 
 use super::variant::Variant;

@@ -19,6 +19,7 @@ mod memory;
 mod requests;
 mod snapshots;
 mod support;
+mod tokens;
 mod tries;
 
 /// The allocator of the `turnstile` binary, which gives memory back to the system.

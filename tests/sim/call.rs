@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::{Epoch, RequestId};
-use turnstile::engine::rate::{Cost, Limits, Niceness};
+use turnstile::engine::rate::{Limits, Niceness};
 use turnstile::engine::throttle::Refusal;
 use turnstile::engine::time::Timestamp;
 

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::{Epoch, Grant, RequestId};
 use turnstile::engine::key::ConnectionKey;
-use turnstile::engine::rate::{Cost, Limits, Niceness};
+use turnstile::engine::rate::{Limits, Niceness};
 use turnstile::engine::shard::Caller;
 use turnstile::engine::throttle::{Acquire, Patience, Refusal};
 use turnstile::engine::time::Timestamp;

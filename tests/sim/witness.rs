@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::{Charge, Epoch, Grant, Incarnation, NodeId, RequestId};
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::ledger::{Action, Answer, BatchNumber, Command, Proposal, Verdict};
-use turnstile::engine::rate::Cost;
 use turnstile::engine::time::LedgerTime;
 
 use crate::call::Call;

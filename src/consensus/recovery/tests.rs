@@ -11,10 +11,11 @@ use super::*;
 use crate::clock;
 use crate::consensus::image;
 use crate::consensus::tests::{Running, start};
+use crate::engine::cost::Cost;
 use crate::engine::grant::{Epoch, Incarnation, LogIndex, ShardCount};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Action, Answer, Ask, Batch, BatchNumber, Ledger, Proposal, Verdict};
-use crate::engine::rate::{Cost, Limits, RateLimit};
+use crate::engine::rate::{Limits, RateLimit};
 use crate::engine::time::LedgerTime;
 
 const TERM: u64 = 5;

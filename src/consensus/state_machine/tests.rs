@@ -6,9 +6,10 @@ use std::time::Duration;
 use openraft::CommittedLeaderId;
 
 use super::*;
+use crate::engine::cost::Cost;
 use crate::engine::grant::{Charge, Incarnation, NodeId, ShardCount};
-use crate::engine::ledger::{Action, Ask, Batch, BatchNumber, Command, LedgerEntry, Proposal, Return};
-use crate::engine::rate::{Cost, Limits, RateLimit};
+use crate::engine::ledger::{Action, Adjustment, Ask, Batch, BatchNumber, Command, LedgerEntry, Proposal, Return};
+use crate::engine::rate::{Limits, RateLimit};
 
 fn entry(index: u64, payload: EntryPayload<TypeConfig>) -> Entry<TypeConfig> {
     Entry { log_id: LogId::new(CommittedLeaderId::new(1, 0), index), payload }
@@ -33,7 +34,7 @@ fn log() -> Vec<Entry<TypeConfig>> {
         let ask = Ask { limits, delivery, least: Cost::ONE, most: Cost::of(1 + index % 4) };
         let earlier = Charge { stamp: stamp(index.saturating_sub(61)), delivery: Duration::from_millis((index + 4) % 5) };
         let action = match index % 9 {
-            8 => Action::Pause { pause: Duration::from_millis(index) },
+            8 => Action::Adjust(Adjustment::Pause(Duration::from_millis(index))),
             _ => Action::Slots { returns: vec![Return { charge: earlier, cost: Cost::ONE }], ask: Some(ask) },
         };
         let number = BatchNumber(NonZeroU64::new(index).unwrap());

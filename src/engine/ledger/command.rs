@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::level::{Level, UnknownLevel};
-use crate::engine::grant::{Charge, Epoch, Incarnation, ShardCount};
+use crate::engine::cost::Cost;
+use crate::engine::grant::{Charge, Epoch, Incarnation, ReleaseNumber, ShardCount, Tenure};
 use crate::engine::key::ConnectionKey;
-use crate::engine::rate::{Cost, Limits};
+use crate::engine::rate::Limits;
 use crate::engine::time::LedgerTime;
 
 /// One entry of the log: what a leader gathered, under one stamp.
@@ -99,11 +100,62 @@ pub enum Action {
         /// What is wanted, if anything is.
         ask: Option<Ask>,
     },
-    /// Lets nothing through for a while.
-    Pause {
-        /// Counted from the entry's stamp.
-        pause: Duration,
+    /// Changes what counts, for nobody who waits.
+    Adjust(Adjustment),
+}
+
+/// What changes a connection's limiter beside the charges for those who wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Adjustment {
+    /// Lets nothing through for so long, counted from the entry's stamp.
+    Pause(Duration),
+    /// Counts what a call has taken instead of what it was estimated to take.
+    Reconcile(Reconcile),
+}
+
+/// Names a grant: the release number, in the tenure that has drawn it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PermitId {
+    /// Whose number it is.
+    pub tenure: Tenure,
+    /// Its number.
+    pub release: ReleaseNumber,
+}
+
+/// What a call was estimated to take, and what it has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reconcile {
+    /// Whose call: the first reconcile of a permit counts.
+    pub permit: PermitId,
+    /// Where its estimate was charged.
+    pub charge: Charge,
+    /// What was charged for it.
+    pub estimate: Cost,
+    /// What it has taken. Units are what they were.
+    pub actual: Cost,
+}
+
+/// What became of an [`Adjustment`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Adjusted {
+    /// Nothing is let through before this moment.
+    Paused {
+        /// The end of this pause; another may end later.
+        until: LedgerTime,
     },
+    /// What was taken counts from now on, not what was estimated.
+    Reconciled {
+        /// Where the estimate was charged.
+        charge: Charge,
+        /// What of it does not count any more: at most what was estimated too much, less where part of that has left already.
+        refunded: Cost,
+        /// What counts beside it from this entry on, whether there was room or not: what was estimated too little.
+        owed: Cost,
+    },
+    /// An earlier reconcile of this permit has counted: nothing was done.
+    Known,
+    /// No permit of this charge is open: its windows have passed, or no limit on tokens was charged. Nothing was done.
+    Unknown,
 }
 
 /// Slots that go back.
@@ -145,10 +197,17 @@ pub enum Verdict {
         /// When to ask again.
         at: LedgerTime,
     },
-    /// Nothing was asked for; returns and pauses are done.
+    /// Nothing was asked for; returns are done.
     Done {
         /// Ledger time now.
         stamp: LedgerTime,
+    },
+    /// The answer to an adjustment.
+    Adjusted {
+        /// Ledger time now.
+        stamp: LedgerTime,
+        /// What became of it.
+        adjusted: Adjusted,
     },
     /// The proposer does not own the key, or not by the ring it named. Nothing was done.
     Moved {

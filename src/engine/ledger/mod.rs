@@ -4,44 +4,36 @@
 //! same answers and the same snapshot; a batch counts once however often it arrives.
 //! Must not: know who waits, or why. Nor read a clock: time comes with the entries.
 
+mod account;
 mod command;
 mod hold;
 mod leader_clock;
 mod level;
+mod open_permits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::command::{Action, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, Proposal, Return, Verdict};
+pub use self::command::{
+    Action, Adjusted, Adjustment, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, PermitId, Proposal, Reconcile, Return,
+    Verdict,
+};
 pub use self::leader_clock::LeaderClock;
 pub use self::level::{Level, UnknownLevel};
 
+use self::account::Account;
 use self::hold::Hold;
 use crate::engine::fault::Fault;
-use crate::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
+use crate::engine::grant::{Epoch, Incarnation, LogIndex, NodeId, ShardCount};
 use crate::engine::key::ConnectionKey;
-use crate::engine::limiter::{Limiter, Room};
-use crate::engine::rate::Cost;
+use crate::engine::limiter::Limiter;
 use crate::engine::ring::Ring;
 use crate::engine::time::LedgerTime;
 
 /// The most connections that one entry prunes, so that a million of them expiring together stall nobody.
 const MAX_PRUNED_PER_ENTRY: usize = 4096;
-
-/// How long the ledger asks an owner to wait whose limits it cannot take at all.
-const RETRY_AFTER_NEVER: Duration = Duration::from_secs(1);
-
-/// What the ledger keeps of one connection.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Account {
-    limiter: Limiter,
-    /// Who charged last, and since when without another in between: who may return what.
-    charger: Option<(Incarnation, LedgerTime)>,
-    /// Where the account stands in the order of expiry: at, or before, the time when it can be forgotten.
-    listed_at: LedgerTime,
-}
 
 /// A run of a node that owns keys, and the memory of its last batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,19 +181,16 @@ impl Ledger {
                 returns.iter().for_each(|given_back| account.give_back(owner, given_back));
                 ask.as_ref().map_or(Verdict::Done { stamp }, |ask| account.charge(owner, ask, stamp, hold))
             }
-            Action::Pause { pause } => {
-                account.limiter.pause(stamp + *pause);
-                Verdict::Done { stamp }
-            }
+            Action::Adjust(adjustment) => Verdict::Adjusted { stamp, adjusted: account.adjust(adjustment, stamp) },
         };
         if let (Verdict::Charged { .. }, Some(rest)) = (&verdict, self.level.rest_after_charge()) {
             account.limiter.pause(stamp + rest);
         }
         // A place in the order of expiry is only ever too early, and corrected when it comes up: a busy
         // connection moves once a window, not once a charge.
-        if account.listed_at <= stamp || account.limiter.forgotten_at() < account.listed_at {
+        if account.listed_at <= stamp || account.forgotten_at() < account.listed_at {
             self.expiries.remove(&(account.listed_at, proposal.key.clone()));
-            account.listed_at = account.limiter.forgotten_at().max(stamp);
+            account.listed_at = account.forgotten_at().max(stamp);
             self.expiries.insert((account.listed_at, proposal.key.clone()));
         }
         verdict
@@ -221,7 +210,7 @@ impl Ledger {
             let Some(account) = self.accounts.get_mut(&key) else {
                 continue;
             };
-            let forgotten_at = account.limiter.forgotten_at();
+            let forgotten_at = account.forgotten_at();
             if forgotten_at <= self.now {
                 self.accounts.remove(&key);
             } else {
@@ -276,39 +265,6 @@ impl Ledger {
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.accounts.len()
-    }
-}
-
-impl Account {
-    /// Charges what the ask wants and every limit has room for, when nothing holds the connection back.
-    fn charge(&mut self, owner: Incarnation, ask: &Ask, stamp: LedgerTime, hold: Option<Hold>) -> Verdict {
-        if let Err(at) = self.limiter.state(&ask.limits, stamp) {
-            return Verdict::NotBefore { stamp, at };
-        }
-        if let Some(hold) = hold {
-            self.limiter.pause(hold.until(self.limiter.limits()));
-        }
-        match self.limiter.check(stamp, ask.least) {
-            Room::Ready => {}
-            Room::NotBefore(at) => return Verdict::NotBefore { stamp, at },
-            Room::Never => {
-                return Verdict::NotBefore { stamp, at: stamp + RETRY_AFTER_NEVER };
-            }
-        }
-        let cost = ask.most.min(self.limiter.room(stamp));
-        self.limiter.charge(Charge { stamp, delivery: ask.delivery }, cost);
-        if self.charger.is_none_or(|(charger, _)| charger != owner) {
-            self.charger = Some((owner, stamp));
-        }
-        Verdict::Charged { stamp, cost }
-    }
-
-    /// Takes slots back, if this owner charged them and nobody else has charged since.
-    fn give_back(&mut self, owner: Incarnation, given_back: &Return) {
-        let may = self.charger.is_some_and(|(charger, since)| charger == owner && since <= given_back.charge.stamp);
-        if may && given_back.cost != Cost::ZERO {
-            self.limiter.refund(given_back.charge, given_back.cost);
-        }
     }
 }
 

@@ -212,7 +212,7 @@ impl<L: TimeLine> Bucket<L> {
     pub(super) fn replaying_window(mut self, window: &SlidingWindow<L>) -> Self {
         self.busy_since = window.runs().next().map_or(self.busy_since, |(from, _)| from + self.guard);
         for (from, amount) in window.runs() {
-            self.count(from + self.guard, u64::from(amount));
+            self.count(from + self.guard, amount);
         }
         self.overflow();
         self

@@ -127,6 +127,14 @@ impl<L: TimeLine> Meter<L> {
         }
     }
 
+    /// Counts `amount` from `now` on that was taken without asking. It can't be given back.
+    pub fn owe(&mut self, now: Moment<L>, amount: u32) {
+        match self {
+            Self::Window(window) => window.charge_unnamed(now, now, amount),
+            Self::Bucket(bucket) => bucket.charge(now, now, amount),
+        }
+    }
+
     /// Gives back up to `amount` of what was charged at exactly `charged_at` to count from `from` on, and says how much.
     pub fn refund(&mut self, charged_at: Moment<L>, from: Moment<L>, amount: u32) -> u32 {
         match self {

@@ -22,8 +22,9 @@ pub use self::bucket::Bucket;
 pub use self::meter::{Meter, Room};
 pub use self::sliding_window::{MAX_RUNS, SlidingWindow};
 pub use self::timetable::{Call, NoTime, grant_times};
+use crate::engine::cost::{Cost, Dimension};
 use crate::engine::grant::Charge;
-use crate::engine::rate::{Cost, Dimension, Limits, MAX_LIMITS, RateLimit};
+use crate::engine::rate::{Limits, MAX_LIMITS, RateLimit};
 use crate::engine::time::{Ledger, LedgerTime};
 
 /// The longest delivery bound, however slow commits have become.
@@ -177,6 +178,22 @@ impl Limiter {
             let dimension = rule.limit.dimension();
             total.with(dimension, total.along(dimension).max(u64::from(given_back)))
         })
+    }
+
+    /// Counts what calls have taken beyond their estimates, from `now` on, whether there is room or not: they have succeeded already. The one thing that may exceed a
+    /// limit; whoever comes later waits for it.
+    pub fn owe(&mut self, now: LedgerTime, cost: Cost) {
+        for rule in &mut self.rules {
+            let amount = rule.counted(cost);
+            rule.meter.owe(now, amount);
+        }
+    }
+
+    /// Until when a charge may be reconciled: for the longest window of the limits that count estimates. `None` when none does.
+    #[must_use]
+    pub fn estimates_until(&self, charge: Charge) -> Option<LedgerTime> {
+        let spans = self.rules.iter().filter(|rule| rule.limit.dimension().is_estimated()).map(|rule| rule.limit.span());
+        spans.max().map(|longest| charge.counted_from() + longest)
     }
 
     /// Lets nothing through before `until`; never shortens a pause.

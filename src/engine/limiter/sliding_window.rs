@@ -25,7 +25,8 @@ const COMPACTED_RUNS: usize = MAX_RUNS / 2;
 #[serde(bound = "")]
 struct Run<L: TimeLine> {
     from: Moment<L>,
-    amount: u32,
+    /// More than the limit has, when more was taken than was asked for.
+    amount: u64,
     /// When the last charge that counts from this moment was made.
     charged_at: Moment<L>,
     /// What of `amount` that charge was, and may so be given back by name.
@@ -84,7 +85,7 @@ impl<L: TimeLine> SlidingWindow<L> {
             if leaves_at > now && held <= allowed_beside {
                 break;
             }
-            held = held.saturating_sub(u64::from(run.amount));
+            held = held.saturating_sub(run.amount);
             free_at = free_at.max(leaves_at);
         }
         if free_at > now { Room::NotBefore(free_at) } else { Room::Ready }
@@ -124,10 +125,10 @@ impl<L: TimeLine> SlidingWindow<L> {
                 if run.charged_at != now {
                     (run.charged_at, run.refundable) = (now, 0);
                 }
-                run.amount = run.amount.saturating_add(amount);
+                run.amount += u64::from(amount);
                 run.refundable = run.refundable.saturating_add(amount);
             }
-            None => self.runs.insert(place, Run { from, amount, charged_at: now, refundable: amount }),
+            None => self.runs.insert(place, Run { from, amount: u64::from(amount), charged_at: now, refundable: amount }),
         }
         if self.runs.len() > MAX_RUNS {
             self.compact();
@@ -144,7 +145,7 @@ impl<L: TimeLine> SlidingWindow<L> {
     }
 
     /// From when on how much counts, in order.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (Moment<L>, u32)> + '_ {
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Moment<L>, u64)> + '_ {
         self.runs.iter().map(|run| (run.from, run.amount))
     }
 
@@ -158,7 +159,7 @@ impl<L: TimeLine> SlidingWindow<L> {
         };
         let given_back = amount.min(run.refundable);
         run.refundable -= given_back;
-        run.amount -= given_back;
+        run.amount -= u64::from(given_back);
         self.held -= u64::from(given_back);
         if run.amount == 0 {
             self.runs.remove(place);
@@ -180,7 +181,7 @@ impl<L: TimeLine> SlidingWindow<L> {
 
     /// The units that count at `now`, of those that were not forgotten.
     pub(super) fn held_at(&self, now: Moment<L>) -> u64 {
-        self.runs().filter(|(from, _)| *from + self.span > now).map(|(_, amount)| u64::from(amount)).sum()
+        self.runs().filter(|(from, _)| *from + self.span > now).map(|(_, amount)| amount).sum()
     }
 
     fn prune(&mut self, now: Moment<L>) {
@@ -188,7 +189,7 @@ impl<L: TimeLine> SlidingWindow<L> {
             if run.from + self.span > now {
                 break;
             }
-            self.held -= u64::from(run.amount);
+            self.held -= run.amount;
             self.runs.pop_front();
         }
     }
@@ -210,7 +211,7 @@ impl<L: TimeLine> SlidingWindow<L> {
             for run in self.runs.drain(..) {
                 match merged.back_mut() {
                     Some(last) if last.from.as_nanos() / quantum == run.from.as_nanos() / quantum => {
-                        *last = Run { amount: last.amount.saturating_add(run.amount), ..run };
+                        *last = Run { amount: last.amount + run.amount, ..run };
                     }
                     _ => merged.push_back(run),
                 }

@@ -35,7 +35,7 @@ fn several_limits_are_charged_together_or_not_at_all() {
         assert_eq!(limiter.room(now).units, 20, "round {round}");
         limiter.charge(Charge { stamp: now, delivery: Duration::ZERO }, Cost::of(20));
     }
-    assert_eq!(limiter.room(at(10_000)), Cost { units: 0, tokens: u64::MAX });
+    assert_eq!(limiter.room(at(10_000)), Cost { units: 0, ..Cost::MAX });
     assert_eq!(limiter.check(at(10_000), Cost::ONE), Room::NotBefore(at(30_000)));
 }
 
@@ -43,10 +43,10 @@ fn several_limits_are_charged_together_or_not_at_all() {
 fn each_limit_counts_its_own_dimension() {
     let tokens = limit(30_000, 60).counting(Dimension::Tokens);
     let mut limiter = stated(&Limits::new([limit(500, 60), tokens]).unwrap());
-    limiter.charge(charged_at(0), Cost { units: 1, tokens: 29_000 });
-    assert_eq!(limiter.room(at(1)), Cost { units: 499, tokens: 1000 });
-    assert_eq!(limiter.check(at(1), Cost { units: 1, tokens: 1001 }), Room::NotBefore(at(60_000)));
-    assert_eq!(limiter.check(at(1), Cost { units: 1, tokens: 30_001 }), Room::Never);
+    limiter.charge(charged_at(0), Cost::of(1).with_tokens(29_000));
+    assert_eq!(limiter.room(at(1)), Cost { units: 499, tokens: 1000, ..Cost::MAX });
+    assert_eq!(limiter.check(at(1), Cost::of(1).with_tokens(1001)), Room::NotBefore(at(60_000)));
+    assert_eq!(limiter.check(at(1), Cost::of(1).with_tokens(30_001)), Room::Never);
 }
 
 #[test]

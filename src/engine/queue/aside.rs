@@ -5,8 +5,9 @@
 //! to their old order.
 
 use super::{Lane, Queue, Waiter};
+use crate::engine::cost::Cost;
 use crate::engine::grant::{ArrivalNumber, Sequence};
-use crate::engine::rate::{Cost, Niceness};
+use crate::engine::rate::Niceness;
 
 impl<T> Queue<T> {
     /// Whether anybody is set aside.

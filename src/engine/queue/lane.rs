@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Slot;
+use crate::engine::cost::Cost;
 use crate::engine::grant::ArrivalNumber;
-use crate::engine::rate::Cost;
 
 /// How many dead places a lane may have more than living ones before they are cleared away.
 const MAX_DEAD: usize = 16;

@@ -20,9 +20,10 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use self::lane::Lane;
+use crate::engine::cost::Cost;
 use crate::engine::fault::Fault;
 use crate::engine::grant::{ArrivalNumber, RequestId, Sequence};
-use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::rate::{Limits, Niceness};
 use crate::engine::time::Timestamp;
 
 /// An acquire in the queue.

@@ -24,7 +24,7 @@ pub use self::effect::{Caller, Effect, Settled, View};
 use crate::engine::fault::Fault;
 use crate::engine::grant::{Epoch, Grant, RequestId, Sequence, ShardId};
 use crate::engine::key::ConnectionKey;
-use crate::engine::ledger::{Proposal, Verdict};
+use crate::engine::ledger::{Adjusted, Proposal, Verdict};
 use crate::engine::limiter::Limiter;
 use crate::engine::ring::Ring;
 use crate::engine::throttle::{
@@ -176,10 +176,10 @@ impl<T: Caller> Shard<T> {
         self.with(now, key, |throttle, _, _| throttle.give_back(request, grant));
     }
 
-    /// Notes a pause that the ledger has committed.
-    pub fn paused(&mut self, local: Timestamp, key: &ConnectionKey, until: LedgerTime) {
+    /// Notes what the ledger has changed at `stamp`, for nobody who waits.
+    pub fn adjusted(&mut self, local: Timestamp, key: &ConnectionKey, stamp: LedgerTime, adjusted: &Adjusted) {
         let now = self.ledger_clock.now(local);
-        self.with(now, key, |throttle, _, _| throttle.pause(until));
+        self.with(now, key, |throttle, _, _| throttle.adjusted(stamp, adjusted));
     }
 
     /// Takes the ledger's answers to proposals of this shard, all of one batch at once.
@@ -191,7 +191,10 @@ impl<T: Caller> Shard<T> {
         }
         for Settled { key, verdict, proposed_at } in settled {
             match &verdict {
-                Verdict::Charged { stamp, .. } | Verdict::NotBefore { stamp, .. } | Verdict::Done { stamp } => {
+                Verdict::Charged { stamp, .. }
+                | Verdict::NotBefore { stamp, .. }
+                | Verdict::Done { stamp }
+                | Verdict::Adjusted { stamp, .. } => {
                     self.ledger_clock.observe(*stamp, proposed_at, local);
                 }
                 Verdict::Moved { epoch } => self.newest_epoch = self.newest_epoch.max(*epoch),

@@ -1,8 +1,9 @@
 //! Who may wait: what is refused when it comes.
 
 use super::{Acquire, Bounds, Effect, Now, Patience, Refusal, Throttle};
+use crate::engine::cost::Cost;
 use crate::engine::fault::Fault;
-use crate::engine::rate::{Cost, Niceness, RateLimit};
+use crate::engine::rate::{Niceness, RateLimit};
 use crate::engine::time::{LedgerTime, Timestamp};
 
 impl<T> Throttle<T> {

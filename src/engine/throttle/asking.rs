@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Effect, Now, Patience, Refusal, Throttle};
+use crate::engine::cost::Cost;
 use crate::engine::grant::RequestId;
 use crate::engine::ledger::Ask;
-use crate::engine::rate::Cost;
 
 /// The most waiters that one ask is for.
 const MAX_WAITERS_PER_ASK: usize = 1024;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::engine::cost::Cost;
 use crate::engine::grant::{Grant, RequestId};
 use crate::engine::queue::Waiter;
-use crate::engine::rate::{Cost, Limits, Niceness, RateLimit};
+use crate::engine::rate::{Limits, Niceness, RateLimit};
 use crate::engine::time::{LedgerTime, Timestamp};
 
 pub use crate::engine::queue::Patience;

@@ -30,12 +30,13 @@ pub use self::estimate::{LedgerClock, Settling, SlowestDelivery};
 pub use self::remembered::MAX_REMEMBERED;
 
 use self::remembered::Remembered;
+use crate::engine::cost::Cost;
 use crate::engine::fault::Fault;
 use crate::engine::grant::{Charge, Grant, RequestId, Sequence};
-use crate::engine::ledger::{Action, Return, Verdict};
+use crate::engine::ledger::{Action, Adjusted, Return, Verdict};
 use crate::engine::limiter::Limiter;
 use crate::engine::queue::{Queue, Waiter};
-use crate::engine::rate::{Cost, Limits};
+use crate::engine::rate::Limits;
 use crate::engine::time::{LedgerTime, Timestamp};
 
 /// What an ask that is under way was for.
@@ -146,9 +147,20 @@ impl<T> Throttle<T> {
         self.queue.remove(request).map(|waiter| waiter.reply)
     }
 
-    /// Notes a pause that the ledger has committed.
-    pub fn pause(&mut self, until: LedgerTime) {
-        self.limiter.pause(until);
+    /// Notes what the ledger has changed at `stamp`, for nobody who waits.
+    pub fn adjusted(&mut self, stamp: LedgerTime, adjusted: &Adjusted) {
+        match *adjusted {
+            Adjusted::Paused { until } => self.limiter.pause(until),
+            Adjusted::Reconciled { charge, refunded, owed } => {
+                self.limiter.refund(charge, refunded);
+                self.limiter.owe(stamp, owed);
+                if refunded != Cost::ZERO {
+                    // There may be room where the ledger said that there was none.
+                    self.not_before = stamp;
+                }
+            }
+            Adjusted::Known | Adjusted::Unknown => {}
+        }
     }
 
     /// Lets waiters go whose time is over, and says what to propose now, if anything. `slowest` is the slowest delivery seen lately; `is_present`
@@ -222,7 +234,7 @@ impl<T> Throttle<T> {
             (Verdict::NotBefore { at, .. }, _) => self.not_before = *at,
             // Nothing was done: what was to go back still has to.
             (Verdict::Moved { .. }, _) => self.unsettled = in_flight.returns,
-            (Verdict::Done { .. } | Verdict::Charged { .. }, _) => {}
+            (Verdict::Done { .. } | Verdict::Charged { .. } | Verdict::Adjusted { .. }, _) => {}
         }
     }
 

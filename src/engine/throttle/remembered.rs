@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 
+use crate::engine::cost::Cost;
 use crate::engine::grant::RequestId;
 use crate::engine::queue::Waiter;
-use crate::engine::rate::{Cost, Limits, Niceness};
+use crate::engine::rate::{Limits, Niceness};
 use crate::engine::throttle::{Acquire, Refusal};
 use crate::engine::time::LedgerTime;
 

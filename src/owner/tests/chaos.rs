@@ -5,6 +5,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::engine::ledger::Adjustment;
 use crate::engine::time::LedgerTime;
 
 const WORKERS: u64 = 60;
@@ -42,7 +43,7 @@ async fn work(router: Arc<Router>, clock: Clock, mut random: StdRng, ends_at: Ti
             waited: Duration::ZERO,
         };
         if random.random_ratio(1, 300) {
-            router.pause(&request.key, Duration::from_millis(5)).await.unwrap();
+            router.adjust(&request.key, Adjustment::Pause(Duration::from_millis(5))).await.unwrap();
         }
         let gives_up_after = Duration::from_micros(random.random_range(0..120_000));
         let Ok(Ok(routed)) = clock::timeout(gives_up_after, router.acquire(&request)).await else { continue };

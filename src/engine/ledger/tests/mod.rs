@@ -4,11 +4,14 @@
 
 mod forgetting;
 mod holding;
+mod reconciling;
 mod returns;
 
 use std::num::NonZeroU64;
 
 use super::*;
+use crate::engine::cost::{Cost, Dimension};
+use crate::engine::grant::Charge;
 use crate::engine::rate::{Limits, RateLimit};
 
 const NODE: NodeId = NodeId::new(1);
@@ -92,7 +95,7 @@ impl Log {
     fn held(&self, name: &str) -> u64 {
         self.ledger
             .limiter(&key(name))
-            .and_then(|limiter| limiter.fill(self.ledger.now(), crate::engine::rate::Dimension::Units))
+            .and_then(|limiter| limiter.fill(self.ledger.now(), Dimension::Units))
             .map_or(0, |(held, _)| held)
     }
 
@@ -258,8 +261,11 @@ fn a_connection_at_its_limit_delays_no_other() {
 fn a_pause_counts_from_its_entry_and_holds_whoever_asks() {
     let mut log = Log::new();
     let (owner, limits) = (run(NODE, 1), per(3, 1000));
-    let pause = Action::Pause { pause: Duration::from_secs(5) };
-    assert_eq!(log.propose(100, owner, "a", pause), Verdict::Done { stamp: at(100) });
+    let pause = Action::Adjust(Adjustment::Pause(Duration::from_secs(5)));
+    assert_eq!(
+        log.propose(100, owner, "a", pause),
+        Verdict::Adjusted { stamp: at(100), adjusted: Adjusted::Paused { until: at(5_100) } }
+    );
     assert_eq!(log.propose(200, owner, "a", ask(1, &limits)), Verdict::NotBefore { stamp: at(200), at: at(5100) });
     assert_eq!(log.propose(5100, owner, "a", ask(1, &limits)), charged(at(5100), 1));
 }

@@ -103,19 +103,19 @@ fn all_limits_of_a_connection_must_have_room() {
 #[test]
 fn tokens_are_counted_beside_the_requests() {
     let mut owner = Owner::new();
-    let per_minute = bare(100, 60).counting(crate::engine::rate::Dimension::Tokens);
+    let per_minute = bare(100, 60).counting(crate::engine::cost::Dimension::Tokens);
     let tokens = |request, tokens| {
         let limits = Limits::new([bare(5, 60), per_minute]).unwrap();
-        Acquire { limits, cost: Cost { units: 1, tokens }, ..wait(request) }
+        Acquire { limits, cost: Cost::ONE.with_tokens(tokens), ..wait(request) }
     };
     owner.expect(&[
         (0, acquire(tokens(1, 90)), &[asks(1)]),
-        (0, In::Charged(Cost { units: 1, tokens: 90 }), &[Release(1)]),
+        (0, In::Charged(Cost::of(1).with_tokens(90)), &[Release(1)]),
         (1, acquire(tokens(2, 11)), &[]),
         (2, acquire(tokens(3, 10)), &[]),
         (60_000, In::Wake, &[asks(2)]),
     ]);
-    assert_eq!(owner.asked.as_ref().unwrap().most, Cost { units: 2, tokens: 21 });
+    assert_eq!(owner.asked.as_ref().unwrap().most, Cost::of(2).with_tokens(21));
 }
 
 #[test]

@@ -181,7 +181,7 @@ impl Owner {
             In::Done => self.verdict(now, &Verdict::Done { stamp: now.ledger }, &mut effects),
             In::Moved => self.verdict(now, &Verdict::Moved { epoch: crate::engine::grant::Epoch::default() }, &mut effects),
             In::HandOver => self.throttle.hand_over(&mut effects),
-            In::Pause(until) => self.throttle.pause(ledger(until)),
+            In::Pause(until) => self.throttle.adjusted(now.ledger, &Adjusted::Paused { until: ledger(until) }),
             In::Stale(request) => {
                 let acquire = self.acquires[&request].clone();
                 self.throttle.requeue(now, &self.grants[&request], acquire, &mut self.sequence, &mut effects);

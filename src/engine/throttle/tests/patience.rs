@@ -1,8 +1,8 @@
 //! Waiters that leave, wait no longer, or never wait.
 
 use super::*;
+use crate::engine::cost::Dimension;
 use crate::engine::limiter::Room;
-use crate::engine::rate::Dimension;
 use crate::engine::time::LedgerTime;
 
 #[test]

@@ -110,7 +110,7 @@ fn no_more_granted_requests_are_remembered_than_the_bound() {
 #[test]
 fn a_granted_request_is_remembered_for_a_window_although_no_limit_counts_its_cost() {
     let mut owner = Owner::new();
-    let per_minute = Limits::new([bare(100, 60).counting(crate::engine::rate::Dimension::Tokens)]).unwrap();
+    let per_minute = Limits::new([bare(100, 60).counting(crate::engine::cost::Dimension::Tokens)]).unwrap();
     let free = |reply| Acquire { limits: per_minute.clone(), ..again(1, reply) };
     owner.expect(&[
         (0, acquire(free(1)), &[asks(1)]),

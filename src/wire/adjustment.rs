@@ -1,0 +1,157 @@
+//! Adjustments between nodes, as the engine's types.
+//!
+//! Promises: what a peer sends is parsed here, once; what doesn't parse is named by its field and the rule.
+
+use std::time::Duration;
+
+use super::fields::{BadField, key, span, to_span};
+use super::peer::{epoch, from_key};
+use super::v1;
+use super::v1::routed_adjusted::Outcome;
+use super::v1::routed_adjustment::Adjustment as Routed;
+use crate::engine::cost::Cost;
+use crate::engine::grant::{Charge, Epoch, ReleaseNumber, Tenure};
+use crate::engine::key::ConnectionKey;
+use crate::engine::ledger::{Adjusted, Adjustment, PermitId, Reconcile};
+use crate::engine::time::LedgerTime;
+
+/// An adjustment between a router and an owner on another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoutedAdjustment {
+    /// Which connection.
+    pub key: ConnectionKey,
+    /// By which ring its router has found the owner.
+    pub epoch: Epoch,
+    /// What is to change.
+    pub adjustment: Adjustment,
+}
+
+/// An adjustment as it travels.
+pub(crate) fn from_adjustment(routed: &RoutedAdjustment) -> v1::RoutedAdjustment {
+    let adjustment = match &routed.adjustment {
+        Adjustment::Pause(pause) => Routed::Pause(to_span(*pause)),
+        Adjustment::Reconcile(reconcile) => Routed::Reconcile(v1::RoutedReconcile {
+            tenure: reconcile.permit.tenure.get(),
+            release: reconcile.permit.release.get(),
+            charged_at_nanos: reconcile.charge.stamp.as_nanos(),
+            delivery: Some(to_span(reconcile.charge.delivery)),
+            estimate: Some(from_cost(reconcile.estimate)),
+            actual: Some(from_cost(reconcile.actual)),
+        }),
+    };
+    v1::RoutedAdjustment { key: Some(from_key(&routed.key)), epoch: routed.epoch.0.0, adjustment: Some(adjustment) }
+}
+
+/// Parses an adjustment.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(crate) fn adjustment(message: v1::RoutedAdjustment) -> Result<RoutedAdjustment, BadField> {
+    let adjustment = match message.adjustment.ok_or_else(|| missing("adjustment"))? {
+        Routed::Pause(pause) => Adjustment::Pause(span("pause", pause)?),
+        Routed::Reconcile(reconcile) => Adjustment::Reconcile(Reconcile {
+            permit: PermitId { tenure: Tenure::new(reconcile.tenure), release: ReleaseNumber::from_wire(reconcile.release) },
+            charge: charge(reconcile.charged_at_nanos, reconcile.delivery)?,
+            estimate: cost("estimate", reconcile.estimate)?,
+            actual: cost("actual", reconcile.actual)?,
+        }),
+    };
+    Ok(RoutedAdjustment { key: key("key", message.key)?, epoch: epoch(message.epoch), adjustment })
+}
+
+/// What became of an adjustment, as it travels.
+pub(crate) fn from_adjusted(adjusted: &Adjusted) -> v1::RoutedAdjusted {
+    let outcome = match adjusted {
+        Adjusted::Paused { until } => Outcome::PausedUntilNanos(until.as_nanos()),
+        Adjusted::Reconciled { charge, refunded, owed } => Outcome::Reconciled(v1::RoutedReconciled {
+            charged_at_nanos: charge.stamp.as_nanos(),
+            delivery: Some(to_span(charge.delivery)),
+            refunded: Some(from_cost(*refunded)),
+            owed: Some(from_cost(*owed)),
+        }),
+        Adjusted::Known => Outcome::Known(v1::RoutedEnd {}),
+        Adjusted::Unknown => Outcome::Unknown(v1::RoutedEnd {}),
+    };
+    v1::RoutedAdjusted { outcome: Some(outcome) }
+}
+
+/// Parses what became of an adjustment.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(super) fn adjusted(message: v1::RoutedAdjusted) -> Result<Adjusted, BadField> {
+    Ok(match message.outcome.ok_or_else(|| missing("outcome"))? {
+        Outcome::PausedUntilNanos(until) => Adjusted::Paused { until: LedgerTime::from_nanos(until) },
+        Outcome::Reconciled(reconciled) => Adjusted::Reconciled {
+            charge: charge(reconciled.charged_at_nanos, reconciled.delivery)?,
+            refunded: cost("refunded", reconciled.refunded)?,
+            owed: cost("owed", reconciled.owed)?,
+        },
+        Outcome::Known(_) => Adjusted::Known,
+        Outcome::Unknown(_) => Adjusted::Unknown,
+    })
+}
+
+/// A cost as it travels.
+pub(super) const fn from_cost(cost: Cost) -> v1::RoutedCost {
+    let Cost { units, tokens, input_tokens, output_tokens } = cost;
+    v1::RoutedCost { units, tokens, input_tokens, output_tokens }
+}
+
+/// Parses a cost, which is required.
+///
+/// # Errors
+/// When it is missing.
+pub(super) fn cost(field: &str, message: Option<v1::RoutedCost>) -> Result<Cost, BadField> {
+    let v1::RoutedCost { units, tokens, input_tokens, output_tokens } = message.ok_or_else(|| missing(field))?;
+    Ok(Cost { units, tokens, input_tokens, output_tokens })
+}
+
+fn charge(stamp_nanos: u64, delivery: Option<prost_types::Duration>) -> Result<Charge, BadField> {
+    let delivery: Duration = span("delivery", delivery.ok_or_else(|| missing("delivery"))?)?;
+    Ok(Charge { stamp: LedgerTime::from_nanos(stamp_nanos), delivery })
+}
+
+fn missing(field: &str) -> BadField {
+    BadField::new(field, "is not set: it is required")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adjustment_and_what_became_of_it_come_back_as_they_went() {
+        let charge = Charge { stamp: LedgerTime::from_nanos(7), delivery: Duration::from_millis(8) };
+        let permit = PermitId { tenure: Tenure::new(3), release: ReleaseNumber::from_wire(4) };
+        let (estimate, actual) = (Cost::ONE.with_tokens_apart(60, 30), Cost::ONE.with_tokens(9));
+        let reconcile = Reconcile { permit, charge, estimate, actual };
+        let (paused, reconciled) = (
+            Adjusted::Paused { until: LedgerTime::from_nanos(5) },
+            Adjusted::Reconciled { charge, refunded: estimate, owed: actual },
+        );
+        for adjustment in [Adjustment::Pause(Duration::from_secs(1)), Adjustment::Reconcile(reconcile)] {
+            let routed = RoutedAdjustment { key: ConnectionKey::new("a", "b").expect("a key"), epoch: epoch(6), adjustment };
+            assert_eq!(super::adjustment(from_adjustment(&routed)), Ok(routed));
+        }
+        for outcome in [paused, reconciled, Adjusted::Known, Adjusted::Unknown] {
+            assert_eq!(adjusted(from_adjusted(&outcome)), Ok(outcome));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let empty = v1::RoutedAdjustment { key: None, epoch: 1, adjustment: None };
+        assert_eq!(
+            adjustment(empty).map_err(|error| error.to_string()),
+            Err("adjustment: is not set: it is required".to_owned())
+        );
+        let reconcile =
+            Routed::Reconcile(v1::RoutedReconcile { delivery: Some(to_span(Duration::ZERO)), ..v1::RoutedReconcile::default() });
+        let without = v1::RoutedAdjustment { key: None, epoch: 1, adjustment: Some(reconcile) };
+        assert_eq!(
+            adjustment(without).map_err(|error| error.to_string()),
+            Err("estimate: is not set: it is required".to_owned())
+        );
+    }
+}
