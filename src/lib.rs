@@ -56,6 +56,8 @@
 
 pub mod engine;
 
+#[cfg(any(feature = "tower", feature = "reqwest-middleware"))]
+pub mod adaptors;
 #[cfg(feature = "node")]
 mod admin;
 #[cfg(feature = "cli")]
@@ -90,7 +92,10 @@ mod wire;
 #[cfg(feature = "node")]
 pub use admin::{Admin, NoPeers, Status};
 #[cfg(feature = "node")]
-pub use client::{AcquireError, Connection, Margin, OnUnreachable, Permit, ReconcileError, Reconciled, Request, Throttler};
+pub use client::{
+    AcquireError, BlockingThrottler, Connection, Margin, OnUnreachable, Permit, Permits, ReconcileError, Reconciled, Request,
+    Throttler,
+};
 #[cfg(feature = "node")]
 pub use config::{ClusterConfig, NodeConfig, Storage};
 #[cfg(feature = "node")]
@@ -105,6 +110,8 @@ pub use engine::key::ConnectionKey;
 #[cfg(feature = "node")]
 pub use engine::membership::Role;
 pub use engine::rate::{Niceness, RateLimit};
+#[cfg(feature = "node")]
+pub use engine::throttle::Explanation;
 #[cfg(feature = "node")]
 pub use node::{Node, StartError};
 #[cfg(feature = "node")]

@@ -7,12 +7,14 @@
 //! Must not: decide who is served.
 
 mod adjust;
+mod explain;
 mod place;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use self::place::{Owner, Stale};
@@ -104,6 +106,7 @@ pub(crate) struct Router {
     stopped: Stopped,
     clock: Clock,
     admission: Admission,
+    runtime: Handle,
 }
 
 /// A slot, and what its holder takes up.
@@ -128,7 +131,13 @@ impl Router {
         clock: Clock,
         max_in_flight: usize,
     ) -> Self {
-        Self { owners, ring, sessions, proposer, stopped, clock, admission: Admission::new(max_in_flight) }
+        let (admission, runtime) = (Admission::new(max_in_flight), Handle::current());
+        Self { owners, ring, sessions, proposer, stopped, clock, admission, runtime }
+    }
+
+    /// The runtime in which the node was started.
+    pub(crate) const fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// The clock by which patience and grants are judged.
@@ -225,7 +234,7 @@ impl Router {
                     return Err(RouteError::TooManyConnections { max_connections });
                 }
                 Some(Outcome::TooManyInFlight { max_in_flight }) => return Err(RouteError::TooManyInFlight { max_in_flight }),
-                Some(Outcome::Adjusted(_)) | None => owner = self.successor(&request.key, owner).await?,
+                Some(Outcome::Adjusted(_) | Outcome::Explained(_)) | None => owner = self.successor(&request.key, owner).await?,
             }
             is_return = true;
         }

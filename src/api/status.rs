@@ -132,6 +132,8 @@ fn field_of(field: &str, invalid: &InvalidInput) -> String {
         | InvalidInput::MarginOutOfRange { .. }
         | InvalidInput::LimitCount { .. } => "limits",
         InvalidInput::PenaltyOutOfRange { .. } => "pause",
+        // Of calls of this process only.
+        InvalidInput::InsideRuntime => return field.to_owned(),
     };
     format!("{field}.{name}")
 }

@@ -1,7 +1,9 @@
 //! What workers use: [`Throttler`], and what goes in and comes out.
 
+mod blocking;
 mod connection;
 mod error;
+mod many;
 mod permit;
 mod reconcile;
 mod request;
@@ -10,13 +12,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::blocking::BlockingThrottler;
 pub use self::connection::Connection;
 pub use self::error::AcquireError;
+pub use self::many::Permits;
 pub use self::permit::{Margin, Permit};
 pub use self::reconcile::{ReconcileError, Reconciled};
 pub use self::request::{OnUnreachable, Request};
+use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
 use crate::engine::ledger::Adjustment;
+use crate::engine::throttle::Explanation;
 use crate::owner::ShardReport;
 use crate::router::Router;
 
@@ -87,6 +93,21 @@ impl Throttler {
         }
         self.router.adjust(connection.key(), Adjustment::Pause(pause)).await?;
         Ok(())
+    }
+
+    /// The same for threads that may block, such as those of a thread pool.
+    #[must_use]
+    pub fn blocking(&self) -> BlockingThrottler {
+        BlockingThrottler::new(self.clone(), self.router.runtime().clone())
+    }
+
+    /// How a request stands that waits for `connection`, at whichever node: its place, who is ahead of it, and how long it waits at least. `None` when it does not wait: it
+    /// was never made, has its slot, or has ended.
+    ///
+    /// # Errors
+    /// [`AcquireError::Unavailable`] when the connection's owner does not answer within a second, [`AcquireError::BoundReached`], [`AcquireError::Stopped`].
+    pub async fn explain(&self, connection: &Connection, request: RequestId) -> Result<Option<Explanation>, AcquireError> {
+        Ok(self.router.explain(connection.key(), request).await?)
     }
 
     /// What this node's owners have in memory.

@@ -94,6 +94,12 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// The same request under an id of its own.
+    pub(super) const fn without_id(mut self) -> Self {
+        self.id = None;
+        self
+    }
+
     /// The whole of what it takes.
     #[cfg(feature = "cli")]
     pub(crate) const fn taking(mut self, cost: Cost) -> Self {

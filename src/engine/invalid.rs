@@ -73,4 +73,7 @@ pub enum InvalidInput {
         /// How long ago it was.
         ago: Duration,
     },
+    /// A call that would block a thread of an async runtime.
+    #[error("a blocking call on a thread of an async runtime holds up its other tasks: await the async form there")]
+    InsideRuntime,
 }

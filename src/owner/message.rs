@@ -24,6 +24,8 @@ pub(crate) enum Message {
     GiveBack(ConnectionKey, RequestId, Grant),
     /// The ledger has answered.
     Settled(Vec<Settled>),
+    /// How does this request stand?
+    Explain(ConnectionKey, RequestId, Reply),
     /// The ledger has changed this connection's limiter at that moment, for nobody who waits.
     Adjusted(ConnectionKey, LedgerTime, Adjusted),
     /// The ring has moved.

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::engine::grant::{Epoch, Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Adjusted;
-use crate::engine::throttle::Refusal;
+use crate::engine::throttle::{Explanation, Refusal};
 use crate::engine::time::Timestamp;
 
 /// What an owner says to an acquire.
@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
     },
     /// It was an adjustment, and this became of it.
     Adjusted(Adjusted),
+    /// It was a question how a request stands, which may not wait here.
+    Explained(Option<Explanation>),
 }
 
 /// Where the answer goes. Answers once; dropped without an answer, it says that there is none.

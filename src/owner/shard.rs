@@ -135,6 +135,7 @@ impl Actor for Shard {
             Message::Requeue(key, grant, acquire) => engine.requeue(now, &key, &grant, acquire, &**shared),
             Message::GiveBack(key, request, grant) => engine.give_back(now, &key, request, &grant),
             Message::Settled(settled) => engine.settled(now, settled),
+            Message::Explain(key, request, reply) => reply.answer(Outcome::Explained(engine.explain(now, &key, request))),
             Message::Adjusted(key, stamp, adjusted) => engine.adjusted(now, &key, stamp, &adjusted),
             Message::RingChanged => engine.ring_changed(now, &**shared),
             Message::Recall => engine.recall(now),

@@ -4,6 +4,8 @@
 //! reached a platform. A message that comes twice, or never should have come, changes nothing. Nothing that one acquire waits for delays the others,
 //! nor the router's stamps.
 
+mod aside;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,8 @@ use super::router_clock::RouterClock;
 use crate::engine::grant::NodeId;
 use crate::engine::throttle::{Acquire, Patience, Refusal};
 use crate::owner::{Admission, Caller, Message, Outcome, Presence, Reply, Slot, Ticket};
-use crate::wire::adjustment::{RoutedAdjustment, adjustment, from_adjusted};
+use crate::wire::adjustment::adjustment;
+use crate::wire::explanation;
 use crate::wire::fields::BadField;
 use crate::wire::peer::{self, PatienceLeft, RoutedAcquire, RoutedRefusal};
 use crate::wire::v1;
@@ -45,8 +48,8 @@ struct Asked {
 enum Open {
     /// In the queue of this actor.
     Waiting { asked: Asked, shard: ActorRef<Message>, caller: Caller },
-    /// An adjustment that is being committed.
-    Adjusting,
+    /// An adjustment that is being committed, or a question.
+    Aside,
     /// Its slot is at the router.
     Granted { asked: Asked, slot: Slot },
 }
@@ -188,6 +191,7 @@ impl<'a> Serving<'a> {
             (_, None) if self.parked.has(number) => {}
             (Some(RouterSays::Acquire(acquire)), None) => self.acquire(number, peer::acquire(acquire)?),
             (Some(RouterSays::Adjust(adjust)), None) => self.adjust(number, adjustment(adjust)?),
+            (Some(RouterSays::Explain(asked)), None) => self.explain(number, explanation::question(asked)?),
             (Some(RouterSays::Cancel(_)), Some(open)) => self.leave(open),
             (Some(RouterSays::TooLate(_)), Some(Open::Granted { asked, slot })) => self.requeue(number, asked, slot),
             (Some(RouterSays::GiveBack(_)), Some(Open::Granted { slot, .. })) => slot.give_back(),
@@ -254,18 +258,6 @@ impl<'a> Serving<'a> {
         self.open.insert(number, Open::Waiting { asked, shard, caller });
     }
 
-    fn adjust(&mut self, number: u64, routed: RoutedAdjustment) {
-        let ticket = match self.admission.admit() {
-            Ok(ticket) => Arc::new(ticket),
-            Err(max_in_flight) => return self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight)),
-        };
-        let local = self.local.clone();
-        let (reply, _) = self.reply(number);
-        self.open.insert(number, Open::Adjusting);
-        // It stands when its caller is gone.
-        tokio::spawn(async move { reply.answer(local.adjust(&routed, ticket).await) });
-    }
-
     fn reply(&self, number: u64) -> (Reply, Caller) {
         Reply::session(number, self.replies.clone(), Arc::clone(&self.presence))
     }
@@ -277,7 +269,7 @@ impl<'a> Serving<'a> {
         };
         let asked = match open {
             Open::Waiting { asked, .. } => asked,
-            Open::Adjusting => return self.adjusted(number, outcome.as_ref()),
+            Open::Aside => return self.answered_aside(number, outcome.as_ref()),
             // A slot is answered once.
             granted @ Open::Granted { .. } => {
                 self.open.insert(number, granted);
@@ -291,7 +283,8 @@ impl<'a> Serving<'a> {
                 self.open.insert(number, Open::Granted { asked, slot });
                 self.say(number, granted);
             }
-            Some(Outcome::Refused(Refusal::Moved) | Outcome::MovedBy(_) | Outcome::Adjusted(_)) | None => {
+            Some(Outcome::Refused(Refusal::Moved) | Outcome::MovedBy(_) | Outcome::Adjusted(_) | Outcome::Explained(_))
+            | None => {
                 // Of a shard that crashed, too: its successor is asked the same way.
                 self.refuse(number, &RoutedRefusal::Moved(self.local.epoch()));
             }
@@ -302,14 +295,6 @@ impl<'a> Serving<'a> {
             Some(Outcome::TooManyInFlight { max_in_flight }) => {
                 self.refuse(number, &RoutedRefusal::TooManyInFlight(max_in_flight))
             }
-        }
-    }
-
-    fn adjusted(&mut self, number: u64, outcome: Option<&Outcome>) {
-        match outcome {
-            Some(Outcome::Adjusted(adjusted)) => self.say(number, OwnerSays::Adjusted(from_adjusted(adjusted))),
-            Some(Outcome::MovedBy(epoch)) => self.refuse(number, &RoutedRefusal::Moved(*epoch)),
-            _ => self.refuse(number, &RoutedRefusal::Moved(self.local.epoch())),
         }
     }
 
@@ -331,7 +316,7 @@ impl<'a> Serving<'a> {
             }
             Open::Granted { slot, .. } => slot.give_back(),
             // It is as good as committed.
-            Open::Adjusting => {}
+            Open::Aside => {}
         }
     }
 }

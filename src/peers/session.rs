@@ -19,6 +19,7 @@ use crate::engine::ledger::Adjustment;
 use crate::engine::rate::{Niceness, RateLimit};
 use crate::owner::{Offer, Outcome, RemoteOwner, Ticket};
 use crate::wire::adjustment::{RoutedAdjustment, from_adjustment};
+use crate::wire::explanation::from_question;
 use crate::wire::peer::{self, RoutedAcquire, RoutedAnswer, RoutedRefusal};
 use crate::wire::v1;
 use crate::wire::v1::router_message::Message as RouterSays;
@@ -39,7 +40,7 @@ struct Open {
     cost: Cost,
     /// The tightest delivery bound of its limits.
     bound: Option<Duration>,
-    /// Of a pause, whose caller may go away before it is answered; an acquire's caller has its own.
+    /// Of an adjustment, whose caller may go away before it is answered; an acquire's caller has its own.
     #[expect(dead_code, reason = "what counts is that it lives")]
     ticket: Option<Arc<Ticket>>,
 }
@@ -113,14 +114,23 @@ impl Session {
         adjustment: Adjustment,
         ticket: Arc<Ticket>,
     ) -> oneshot::Receiver<Outcome> {
-        let (reply, answer) = oneshot::channel();
         let message = from_adjustment(&RoutedAdjustment { key: key.clone(), epoch, adjustment });
+        self.ask(key, RouterSays::Adjust(message), Some(ticket))
+    }
+
+    /// Asks the owner how a request stands.
+    pub(crate) fn explain(&self, key: &ConnectionKey, request: RequestId) -> oneshot::Receiver<Outcome> {
+        self.ask(key, RouterSays::Explain(from_question(key, request)), None)
+    }
+
+    fn ask(&self, key: &ConnectionKey, message: RouterSays, ticket: Option<Arc<Ticket>>) -> oneshot::Receiver<Outcome> {
+        let (reply, answer) = oneshot::channel();
         let (id, niceness, cost) = (RequestId::new(0), Niceness::URGENT, Cost::ZERO);
-        let open = Open { reply, key: key.clone(), id, niceness, cost, bound: None, ticket: Some(ticket) };
+        let open = Open { reply, key: key.clone(), id, niceness, cost, bound: None, ticket };
         let mut state = self.state.lock();
         state.last_number += 1;
         let number = state.last_number;
-        self.open(&mut state, number, open, RouterSays::Adjust(message));
+        self.open(&mut state, number, open, message);
         answer
     }
 
@@ -200,6 +210,7 @@ impl Session {
                 Outcome::TooManyInFlight { max_in_flight }
             }
             Ok(RoutedAnswer::Adjusted(adjusted)) => Outcome::Adjusted(adjusted),
+            Ok(RoutedAnswer::Explained(explanation)) => Outcome::Explained(explanation),
             Err(error) => {
                 tracing::warn!(node = %self.node, %error, "an answer does not parse; asking again");
                 self.push(&mut self.state.lock(), number, RouterSays::Cancel(v1::RoutedEnd {}));

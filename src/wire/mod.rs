@@ -4,6 +4,7 @@
 pub(crate) mod adjustment;
 pub(crate) mod admin;
 pub(crate) mod codec;
+pub(crate) mod explanation;
 pub(crate) mod fields;
 pub(crate) mod peer;
 pub(crate) mod standing;

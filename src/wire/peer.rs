@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::adjustment::{adjusted, cost, from_cost};
+use super::explanation::explanation;
 use super::fields::{BadField, key, limits, request_id, request_id_bytes, span, to_limit, to_limits, to_span};
 use super::v1;
 use super::v1::owner_message::Message as OwnerSays;
@@ -15,7 +16,7 @@ use crate::engine::grant::{ArrivalNumber, Charge, Epoch, Grant, LogIndex, Releas
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Adjusted;
 use crate::engine::rate::{Limits, Niceness};
-use crate::engine::throttle::Refusal;
+use crate::engine::throttle::{Explanation, Refusal};
 use crate::engine::time::{LedgerTime, Timestamp};
 
 /// How long an acquire waits, counted from when its router sent it.
@@ -76,6 +77,8 @@ pub(crate) enum RoutedAnswer {
     Refused(RoutedRefusal),
     /// What became of an adjustment.
     Adjusted(Adjusted),
+    /// How a request stands.
+    Explained(Option<Explanation>),
 }
 
 /// An epoch as it travels.
@@ -186,6 +189,7 @@ pub(crate) fn answer(message: OwnerSays, niceness: Niceness, cost: Cost) -> Resu
             let reason = refused.reason.ok_or_else(|| BadField::new("reason", "is not set: it is required"))?;
             refusal(reason, cost).map(RoutedAnswer::Refused)
         }
+        OwnerSays::Explained(message) => explanation(message).map(RoutedAnswer::Explained),
         OwnerSays::Adjusted(message) => adjusted(message).map(RoutedAnswer::Adjusted),
     }
 }

@@ -20,6 +20,7 @@ mod chaos;
 mod clocks;
 mod crowd;
 mod discovery;
+mod explain;
 mod faults;
 mod formation;
 mod growth;

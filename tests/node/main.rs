@@ -9,11 +9,13 @@
     reason = "a test reads the clock and stops where it finds what it did not expect"
 )]
 
+mod batches;
 mod bounds;
 mod calls;
 mod crash;
 mod data_directory;
 mod endings;
+mod explain;
 mod full_disk;
 mod memory;
 mod requests;

@@ -45,6 +45,11 @@ impl Lane {
         self.places.iter().filter_map(|place| place.slot)
     }
 
+    /// All waiters before this place, in order.
+    pub(super) fn before(&self, arrival: ArrivalNumber) -> impl Iterator<Item = Slot> + '_ {
+        self.places.iter().take_while(move |place| place.arrival < arrival).filter_map(|place| place.slot)
+    }
+
     /// Puts a waiter into its place.
     pub(super) fn insert(&mut self, arrival: ArrivalNumber, slot: Slot, cost: Cost) {
         self.living += 1;

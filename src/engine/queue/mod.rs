@@ -245,6 +245,20 @@ impl<T> Queue<T> {
         self.lanes.range(..=niceness).fold(Cost::ZERO, |sum, (_, lane)| sum.plus(lane.load()))
     }
 
+    /// Who is served before this waiter, of each niceness that has any: how many, and what they take together.
+    pub fn ahead_of<'a>(&'a self, waiter: &Waiter<T>) -> impl Iterator<Item = (Niceness, usize, Cost)> + 'a {
+        let (own, arrival) = (waiter.niceness, waiter.arrival);
+        let ahead = self.lanes.range(..=own).map(move |(&niceness, lane)| {
+            if niceness < own {
+                return (niceness, lane.living(), lane.load());
+            }
+            let before = lane.before(arrival).filter_map(|slot| self.waiter(slot));
+            let (count, load) = before.fold((0, Cost::ZERO), |(count, load), other| (count + 1, load.plus(other.cost)));
+            (niceness, count, load)
+        });
+        ahead.filter(|(_, count, _)| *count > 0)
+    }
+
     /// How many wait at each niceness and are not set aside.
     pub fn depths(&self) -> impl Iterator<Item = (Niceness, usize)> + '_ {
         self.lanes.iter().map(|(&niceness, lane)| (niceness, lane.living())).filter(|(_, living)| *living > 0)

@@ -28,7 +28,7 @@ use crate::engine::ledger::{Adjusted, Proposal, Verdict};
 use crate::engine::limiter::Limiter;
 use crate::engine::ring::Ring;
 use crate::engine::throttle::{
-    Acquire, Bounds, Effect as Decided, LedgerClock, Now, Refusal, Settling, SlowestDelivery, Throttle,
+    Acquire, Bounds, Effect as Decided, Explanation, LedgerClock, Now, Refusal, Settling, SlowestDelivery, Throttle,
 };
 use crate::engine::time::{LedgerTime, Timestamp};
 
@@ -174,6 +174,12 @@ impl<T: Caller> Shard<T> {
     pub fn give_back(&mut self, local: Timestamp, key: &ConnectionKey, request: RequestId, grant: &Grant) {
         let now = self.ledger_clock.now(local);
         self.with(now, key, |throttle, _, _| throttle.give_back(request, grant));
+    }
+
+    /// How a request stands that waits for this connection; `None` when it does not wait here.
+    #[must_use]
+    pub fn explain(&self, local: Timestamp, key: &ConnectionKey, request: RequestId) -> Option<Explanation> {
+        self.connections.get(key)?.throttle.explain(self.ledger_clock.now(local), request)
     }
 
     /// Notes what the ledger has changed at `stamp`, for nobody who waits.

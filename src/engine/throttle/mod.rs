@@ -19,6 +19,7 @@ mod admission;
 mod asking;
 mod effect;
 mod estimate;
+mod explain;
 mod remembered;
 mod rest;
 mod returns;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 pub use self::effect::{Acquire, Bounds, Effect, Now, Patience, Refusal};
 pub use self::estimate::{LedgerClock, Settling, SlowestDelivery};
+pub use self::explain::Explanation;
 pub use self::remembered::MAX_REMEMBERED;
 
 use self::remembered::Remembered;
