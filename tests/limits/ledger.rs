@@ -6,10 +6,11 @@ use std::num::{NonZeroU16, NonZeroU64};
 use proptest::prelude::*;
 use turnstile::engine::algorithm::Algorithm;
 use turnstile::engine::cost::{Cost, Dimension};
-use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId};
+use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ReleaseNumber, Tenure};
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::ledger::{
-    Action, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Return, Verdict,
+    Action, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Ledger, LedgerEntry, PermitId, Proposal, Reconcile, Return,
+    Verdict,
 };
 use turnstile::engine::rate::{Limits, RateLimit};
 use turnstile::engine::time::LedgerTime;
@@ -50,8 +51,18 @@ enum DraftEpoch {
 
 #[derive(Debug, Clone)]
 enum DraftAction {
-    Slots { returns: Vec<DraftReturn>, ask: Option<Ask> },
+    Slots {
+        returns: Vec<DraftReturn>,
+        ask: Option<Ask>,
+    },
     Pause(u64),
+    /// Of a charge that was made, counted from the last one; by a permit of this number.
+    Reconcile {
+        of: usize,
+        permit: u64,
+        estimate: Cost,
+        actual: Cost,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +110,9 @@ fn action() -> impl Strategy<Value = (DraftAction, usize)> {
     });
     let slots = (prop::collection::vec(given_back, 0..2), prop::option::weighted(0.8, ask))
         .prop_map(|(returns, ask)| DraftAction::Slots { returns, ask });
-    (prop_oneof![15 => slots, 1 => (1..20_u64).prop_map(DraftAction::Pause)], 0..6_usize)
+    let reconcile = (0..3_usize, 0..3_u64, cost(3), cost(8));
+    let reconcile = reconcile.prop_map(|(of, permit, estimate, actual)| DraftAction::Reconcile { of, permit, estimate, actual });
+    (prop_oneof![15 => slots, 1 => (1..20_u64).prop_map(DraftAction::Pause), 4 => reconcile], 0..6_usize)
 }
 
 /// A batch, its proposals with the list of limits that each will state.
@@ -193,6 +206,12 @@ impl Writer {
         };
         let action = match action {
             DraftAction::Pause(millis) => Action::Adjust(Adjustment::Pause(ms(millis))),
+            DraftAction::Reconcile { of, permit, estimate, actual } => {
+                let charge = self.charges.iter().rev().nth(of).copied();
+                let charge = charge.unwrap_or(Charge { stamp: at(1), delivery: ms(0) });
+                let permit = PermitId { tenure: Tenure::new(1), release: ReleaseNumber::from_wire(permit) };
+                Action::Adjust(Adjustment::Reconcile(Reconcile { permit, charge, estimate, actual }))
+            }
             DraftAction::Slots { returns, ask } => {
                 let returns = returns.into_iter().filter_map(|given_back| self.given_back(given_back)).collect();
                 Action::Slots { returns, ask }

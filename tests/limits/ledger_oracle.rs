@@ -23,15 +23,20 @@ use std::time::Duration;
 use turnstile::engine::cost::{Cost, Dimension};
 use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
 use turnstile::engine::key::ConnectionKey;
-use turnstile::engine::ledger::{Action, Adjusted, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Return, Verdict};
+use turnstile::engine::ledger::{
+    Action, Adjusted, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Reconcile, Return, Verdict,
+};
 use turnstile::engine::rate::{MAX_LIMITS, RateLimit};
 use turnstile::engine::ring::Ring;
 use turnstile::engine::time::LedgerTime;
 
+use crate::estimates_oracle::Estimates;
+
 /// A charge, and what of it was not returned.
 #[derive(Debug, Clone, Copy)]
 struct Charged {
-    owner: Incarnation,
+    /// `None` for what calls have taken beyond their estimates.
+    owner: Option<Incarnation>,
     charge: Charge,
     left: Cost,
 }
@@ -87,6 +92,7 @@ struct Connection {
     charges: Vec<Charged>,
     rules: BTreeMap<RateLimit, Rule>,
     paused_until: LedgerTime,
+    estimates: Estimates,
 }
 
 /// A member, and the last batch that was judged of it.
@@ -192,7 +198,12 @@ impl Oracle {
                     assert_eq!(*verdict, Verdict::Adjusted { stamp: self.now, adjusted: Adjusted::Paused { until } });
                     continue;
                 }
-                Action::Adjust(Adjustment::Reconcile(_)) => unreachable!("nobody here reconciles"),
+                Action::Adjust(Adjustment::Reconcile(reconcile)) => {
+                    let Verdict::Adjusted { stamp, adjusted } = verdict else { panic!("a reconcile is answered by {verdict:?}") };
+                    assert_eq!(*stamp, self.now);
+                    connection.reconcile(reconcile, adjusted, self.now);
+                    continue;
+                }
                 Action::Slots { returns, ask } => {
                     returns.iter().for_each(|given_back| connection.give_back(batch.owner, given_back));
                     if let Some(ask) = ask {
@@ -208,12 +219,36 @@ impl Oracle {
 
 impl Connection {
     fn give_back(&mut self, owner: Incarnation, given_back: &Return) {
-        let mine = self.charges.iter().rposition(|charged| charged.owner != owner).map_or(0, |other| other + 1);
+        let mine = self
+            .charges
+            .iter()
+            .rposition(|charged| charged.owner.is_some_and(|other| other != owner))
+            .map_or(0, |other| other + 1);
         let Some(own) = self.charges.get_mut(mine..) else { return };
         let mut cost = given_back.cost;
-        for charged in own.iter_mut().rev().filter(|charged| charged.charge == given_back.charge) {
+        let is_it = |charged: &&mut Charged| charged.owner.is_some() && charged.charge == given_back.charge;
+        if own.iter_mut().any(|charged| is_it(&charged)) {
+            self.estimates.given_back(given_back.charge, given_back.cost);
+        }
+        for charged in own.iter_mut().rev().filter(is_it) {
             let taken = cost.min(charged.left);
             (charged.left, cost) = (charged.left.minus(taken), cost.minus(taken));
+        }
+    }
+
+    fn reconcile(&mut self, reconcile: &Reconcile, adjusted: &Adjusted, now: LedgerTime) {
+        let Some((mut refunded, owed)) = self.estimates.judge(reconcile, adjusted, now) else { return };
+        for charged in
+            self.charges.iter_mut().rev().filter(|charged| charged.owner.is_some() && charged.charge == reconcile.charge)
+        {
+            let taken = refunded.min(charged.left);
+            (charged.left, refunded) = (charged.left.minus(taken), refunded.minus(taken));
+        }
+        assert_eq!(refunded, Cost::ZERO, "more came back than was left");
+        if owed != Cost::ZERO {
+            self.charges.push(Charged { owner: None, charge: Charge { stamp: now, delivery: Duration::ZERO }, left: owed });
+            let debt = self.charges.len() - 1;
+            self.rules.values_mut().for_each(|rule| rule.counts.push(debt));
         }
     }
 
@@ -229,7 +264,8 @@ impl Connection {
                     assert!(self.paused_until <= now, "charged while paused or held back");
                     assert!(ask.least.fits_in(cost) && cost.fits_in(ask.most), "{cost:?} for {ask:?}");
                     let charge = Charge { stamp, delivery: ask.delivery };
-                    self.charge(Charged { owner, charge, left: cost }, now);
+                    self.charge(Charged { owner: Some(owner), charge, left: cost }, now);
+                    self.estimates.charged(charge, cost, self.rules.keys());
                 }
                 Verdict::NotBefore { stamp, at } => {
                     assert_eq!(stamp, now);

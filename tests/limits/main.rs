@@ -14,6 +14,7 @@
 )]
 
 mod connection;
+mod estimates_oracle;
 mod fate;
 mod ledger;
 mod ledger_oracle;
