@@ -159,16 +159,23 @@ fn algorithms(criterion: &mut Criterion) {
     print_ratios();
 }
 
+/// What decides, and what that cost in nanoseconds each time.
+struct Candidate {
+    name: &'static str,
+    decide: Box<dyn FnMut()>,
+    costs: Vec<f64>,
+}
+
 /// Median costs, taken in turns so that a machine that is busy for a while disturbs all alike.
 fn print_ratios() {
     const ROUNDS: usize = 101;
     const DECISIONS: u32 = 10_000;
-    let mut all: Vec<(&str, Box<dyn FnMut()>, Vec<f64>)> = vec![("governor", Box::new(charging_governor()), Vec::new())];
+    let mut all = vec![Candidate { name: "governor", decide: Box::new(charging_governor()), costs: Vec::new() }];
     for algorithm in Algorithm::ALL {
-        all.push((algorithm.name(), Box::new(charging(algorithm)), Vec::new()));
+        all.push(Candidate { name: algorithm.name(), decide: Box::new(charging(algorithm)), costs: Vec::new() });
     }
     for _ in 0..ROUNDS {
-        for (_, decide, costs) in &mut all {
+        for Candidate { decide, costs, .. } in &mut all {
             let began = Instant::now();
             (0..DECISIONS).for_each(|_| decide());
             costs.push(began.elapsed().as_secs_f64() * 1e9 / f64::from(DECISIONS));
@@ -178,8 +185,8 @@ fn print_ratios() {
         costs.sort_by(f64::total_cmp);
         costs[ROUNDS / 2]
     };
-    let governor = median(&mut all[0].2);
-    for (name, _, costs) in &mut all {
+    let governor = median(&mut all[0].costs);
+    for Candidate { name, costs, .. } in &mut all {
         let nanos = median(costs);
         println!("{name:<16} {nanos:>6.1} ns  {:>5.2} times governor", nanos / governor);
     }

@@ -1,5 +1,5 @@
 //! Turnstile lets many workers share rate-limited APIs: `throttle(connection, fn)` waits its turn, strictly by priority, first come first
-//! served within a priority, and never lets more than N requests into any rolling window of W.
+//! served within a priority, and never lets more than N requests into any rolling window of W, or by a bucket more than a burst and a rate.
 //!
 //! Nothing stands beside the workers: each embeds a [`Node`]. Every grant is committed to the node's log before it is released, so a crash costs
 //! a pause, never a grant too many.
