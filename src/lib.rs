@@ -76,6 +76,8 @@ mod consensus;
 mod discovery;
 #[cfg(feature = "node")]
 mod drain;
+#[cfg(feature = "local")]
+mod local;
 #[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]
@@ -112,6 +114,8 @@ pub use engine::membership::Role;
 pub use engine::rate::{Niceness, RateLimit};
 #[cfg(feature = "node")]
 pub use engine::throttle::Explanation;
+#[cfg(feature = "local")]
+pub use local::{Granted, KeyedLimiter, LocalError, LocalLimiter, TooManyKeys};
 #[cfg(feature = "node")]
 pub use node::{Node, StartError};
 #[cfg(feature = "node")]
