@@ -207,6 +207,13 @@ impl Limiter {
         self.rules.iter().map(Rule::lapses_at).fold(self.empty_at(), LedgerTime::max)
     }
 
+    /// Until when a charge counts at most, by the limit that counts it longest. A bucket may have let it leak before.
+    #[must_use]
+    pub fn counts_until(&self, charge: Charge) -> LedgerTime {
+        let longest = self.rules.iter().map(|rule| rule.limit.span()).max().unwrap_or_default();
+        charge.counted_from() + longest
+    }
+
     /// When no charge counts any more and no pause holds.
     #[must_use]
     pub fn empty_at(&self) -> LedgerTime {

@@ -105,6 +105,15 @@ fn a_charge_counts_for_the_window_its_delivery_bound_and_the_guard() {
 }
 
 #[test]
+fn a_charge_counts_for_a_window_after_its_delivery_at_most_by_any_algorithm() {
+    for algorithm in crate::engine::algorithm::Algorithm::ALL {
+        let limiter = stated(&Limits::new([limit(5, 1).by(algorithm)]).unwrap());
+        let charge = Charge { stamp: at(0), delivery: Duration::from_millis(800) };
+        assert_eq!(limiter.counts_until(charge), at(1800), "{algorithm}: a request is known for so long");
+    }
+}
+
+#[test]
 fn slow_deliveries_widen_the_bound_unless_every_limit_accepts_any_jitter() {
     let second = RateLimit::new(1, Duration::from_secs(1)).unwrap();
     let slow = Duration::from_millis(800);

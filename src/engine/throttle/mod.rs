@@ -272,7 +272,8 @@ impl<T> Throttle<T> {
                 let Some(waiter) = self.queue.pop_first_if(|first| fits(first, left)) else { break };
                 left = left.minus(waiter.cost);
                 if waiter.retryable {
-                    self.remembered.insert(&waiter, self.limiter.forgotten_at());
+                    // A bucket forgets sooner than a window has passed.
+                    self.remembered.insert(&waiter, self.limiter.forgotten_at().max(self.limiter.counts_until(charge)));
                 }
                 let Waiter { request, niceness, cost, arrival, waits_since, arrived_at, reply, .. } = waiter;
                 let (release, released_at) = (sequence.release(), now.local);
