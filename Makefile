@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-CARGO_FLAGS := --locked --features cli,tower,reqwest-middleware
+CARGO_FLAGS := --locked --features cli,local-async,tower,reqwest-middleware
 DEMO_FLAGS ?=
 
 .PHONY: help

@@ -241,6 +241,12 @@ impl Limits {
     }
 }
 
+impl From<RateLimit> for Limits {
+    fn from(limit: RateLimit) -> Self {
+        Self(Arc::from([limit]))
+    }
+}
+
 impl<'a> IntoIterator for &'a Limits {
     type Item = &'a RateLimit;
     type IntoIter = std::slice::Iter<'a, RateLimit>;

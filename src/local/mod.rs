@@ -1,31 +1,37 @@
 //! Limits for the callers of one process, without a cluster: [`LocalLimiter`], and [`KeyedLimiter`] for many of them.
 //!
-//! Promises: whoever waits is served in the order in which it came, so that a large request in front holds back small ones; a wait that ends by its
-//! timeout leaves no charge. The algorithms are the plain ones, without the margins of a cluster.
+//! Promises: whoever waits, thread or task, is served in the order in which it came, so that a large request in front holds back small ones; a wait that ends by its
+//! timeout, or whose future is dropped, leaves no charge. The algorithms are the plain ones, without the margins of a cluster.
 //! Must not: read a clock anywhere but in [`LocalLimiter::now`], or spin.
 
+#[cfg(feature = "local-async")]
+mod asynchronous;
+mod granted;
 mod keyed;
+mod state;
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+pub use self::granted::Granted;
 pub use self::keyed::{KeyedLimiter, TooManyKeys};
-use crate::engine::limiter::{Meter, Room};
-use crate::engine::rate::RateLimit;
-use crate::engine::time::{Local, Timestamp};
+use self::state::{State, Turn, Wake};
+use crate::engine::cost::Cost;
+use crate::engine::invalid::InvalidInput;
+use crate::engine::rate::{Limits, RateLimit};
+use crate::engine::time::Timestamp;
 
 /// Why a request of a [`LocalLimiter`] was not granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LocalError {
-    /// It takes more than the limit ever has.
+    /// It takes more than a limit ever has.
     #[error("amount is {amount}: it takes at most the capacity of {capacity}")]
     OverCapacity {
         /// What was asked for.
-        amount: u32,
+        amount: u64,
         /// What the limit has.
         capacity: u32,
     },
@@ -43,7 +49,7 @@ pub enum LocalError {
     },
 }
 
-/// A limit that the threads of one process share. Put it into an `Arc`, or a `static`'s `LazyLock`.
+/// Limits that the threads and tasks of one process share. Put it into an `Arc`, or a `static`'s `LazyLock`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,51 +63,32 @@ pub enum LocalError {
 /// ```
 #[derive(Debug)]
 pub struct LocalLimiter {
-    limit: RateLimit,
+    limits: Limits,
     /// Where its time line begins.
     started: Instant,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
-struct State {
-    meter: Meter<Local>,
-    /// Those who wait, in the order in which they came.
-    waiters: VecDeque<Waiter>,
-    waited: u64,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    ticket: u64,
-    amount: u32,
-    thread: Thread,
-}
-
-/// Units that were granted. They stay used when it is dropped.
-#[derive(Debug)]
-pub struct Granted<'a> {
-    limiter: &'a LocalLimiter,
-    amount: u32,
-    charged_at: Timestamp,
-}
-
-impl Granted<'_> {
-    /// Gives the units back, with which nothing was done: as many of them as the limit still counts.
-    pub fn give_back(self) {
-        let mut state = self.limiter.lock();
-        state.meter.refund(self.charged_at, self.charged_at, self.amount);
-        state.wake_first();
-    }
-}
-
 impl LocalLimiter {
     /// A limiter to which nothing was charged. The limit's margins don't count.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "without the shell, this is where the clock is read")]
     pub fn new(limit: RateLimit) -> Self {
-        let state = State { meter: Meter::plain(&limit), waiters: VecDeque::new(), waited: 0 };
-        Self { limit, started: Instant::now(), state: Mutex::new(state) }
+        Self::of(&Limits::from(limit))
+    }
+
+    /// The same with several limits: all must have room, and all are charged together.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "without the shell, this is where the clock is read")]
+    pub fn of(limits: &Limits) -> Self {
+        Self { limits: limits.clone(), started: Instant::now(), state: Mutex::new(State::new(limits)) }
+    }
+
+    /// A limiter with one more limit, to which nothing was charged.
+    ///
+    /// # Errors
+    /// [`InvalidInput::LimitCount`] when it has 8 already.
+    pub fn and_limit(self, limit: RateLimit) -> Result<Self, InvalidInput> {
+        Ok(Self::of(&self.limits.union(&Limits::from(limit))?))
     }
 
     /// Waits until `amount` units (0 to the capacity) are there and everybody who came before has been served. Nothing is granted at once.
@@ -109,7 +96,7 @@ impl LocalLimiter {
     /// # Errors
     /// [`LocalError::OverCapacity`].
     pub fn acquire(&self, amount: u32) -> Result<Granted<'_>, LocalError> {
-        self.wait(amount, None)
+        self.wait(Cost::of(amount.into()), None)
     }
 
     /// The same for `timeout` at most; then nothing is charged.
@@ -117,7 +104,16 @@ impl LocalLimiter {
     /// # Errors
     /// [`LocalError::OverCapacity`], [`LocalError::TimedOut`].
     pub fn acquire_within(&self, amount: u32, timeout: Duration) -> Result<Granted<'_>, LocalError> {
-        self.wait(amount, Some(timeout))
+        self.wait(Cost::of(amount.into()), Some(timeout))
+    }
+
+    /// Waits for requests and tokens together, for `timeout` at most if there is one: an estimate, of which [`Granted::reconcile`] says later what it was. 1 token where none is
+    /// estimated and a limit counts them.
+    ///
+    /// # Errors
+    /// [`LocalError::OverCapacity`], [`LocalError::TimedOut`].
+    pub fn acquire_all(&self, cost: Cost, timeout: Option<Duration>) -> Result<Granted<'_>, LocalError> {
+        self.wait(cost, timeout)
     }
 
     /// Takes `amount` units if they are there now and nobody waits.
@@ -125,14 +121,20 @@ impl LocalLimiter {
     /// # Errors
     /// [`LocalError::OverCapacity`], [`LocalError::NotNow`].
     pub fn try_acquire(&self, amount: u32) -> Result<Granted<'_>, LocalError> {
-        self.check_amount(amount)?;
+        self.try_acquire_all(Cost::of(amount.into()))
+    }
+
+    /// Takes requests and tokens together if they are there now and nobody waits.
+    ///
+    /// # Errors
+    /// [`LocalError::OverCapacity`], [`LocalError::NotNow`].
+    pub fn try_acquire_all(&self, cost: Cost) -> Result<Granted<'_>, LocalError> {
+        let cost = self.estimated(cost)?;
         let (mut state, now) = (self.lock(), self.now());
-        if amount == 0 || state.waiters.is_empty() && state.meter.check(now, amount.into()) == Room::Ready {
-            return Ok(self.grant(&mut state, now, amount));
+        if state.takes_at_once(now, cost) {
+            return Ok(self.grant(&mut state, now, cost));
         }
-        let ahead = state.waiters.iter().map(|waiter| u64::from(waiter.amount)).sum();
-        let ready = state.meter.earliest(now, ahead, amount.into()).unwrap_or(now);
-        Err(LocalError::NotNow { retry_after: ready.saturating_since(now) })
+        Err(LocalError::NotNow { retry_after: state.earliest(now, cost).saturating_since(now) })
     }
 
     /// Waits for `amount` units and makes the call.
@@ -147,36 +149,36 @@ impl LocalLimiter {
     /// Whether nobody waits and nothing that was charged counts any more.
     fn is_as_new(&self) -> bool {
         let (state, now) = (self.lock(), self.now());
-        state.waiters.is_empty() && state.meter.empty_at() <= now
+        state.is_as_new(now)
     }
 
-    fn check_amount(&self, amount: u32) -> Result<(), LocalError> {
-        let capacity = self.limit.request_count().get();
-        if amount > capacity { Err(LocalError::OverCapacity { amount, capacity }) } else { Ok(()) }
+    /// The cost with what is estimated at 1, if every limit ever has so much.
+    fn estimated(&self, cost: Cost) -> Result<Cost, LocalError> {
+        let cost = if cost == Cost::ZERO { cost } else { self.limits.estimate(cost) };
+        match self.limits.iter().find(|limit| limit.is_exceeded_by(cost)) {
+            Some(limit) => {
+                let (amount, capacity) = (cost.along(limit.dimension()), limit.request_count().get());
+                Err(LocalError::OverCapacity { amount, capacity })
+            }
+            None => Ok(cost),
+        }
     }
 
-    fn wait(&self, amount: u32, timeout: Option<Duration>) -> Result<Granted<'_>, LocalError> {
-        self.check_amount(amount)?;
+    fn wait(&self, cost: Cost, timeout: Option<Duration>) -> Result<Granted<'_>, LocalError> {
+        let cost = self.estimated(cost)?;
         let (mut state, mut now) = (self.lock(), self.now());
-        if amount == 0 {
-            return Ok(self.grant(&mut state, now, amount));
+        if cost == Cost::ZERO {
+            return Ok(self.grant(&mut state, now, cost));
         }
         let deadline = timeout.map(|timeout| (timeout, now + timeout));
-        let ticket = state.enter(amount);
+        let ticket = state.enter(cost, Wake::Thread(thread::current()));
         loop {
-            // Only the first knows when its turn is; the others are woken by whoever leaves before them.
-            let mut until = None;
-            if state.is_first(ticket) {
-                match state.meter.check(now, amount.into()) {
-                    Room::Ready => {
-                        state.leave(ticket);
-                        return Ok(self.grant(&mut state, now, amount));
-                    }
-                    Room::NotBefore(at) => until = Some(at),
-                    // 584 years after the limiter was made.
-                    Room::Never => {}
-                }
+            let turn = state.turn(ticket, now, cost);
+            if turn == Turn::Now {
+                state.leave(ticket);
+                return Ok(self.grant(&mut state, now, cost));
             }
+            let mut until = turn.at();
             if let Some((timeout, deadline)) = deadline {
                 if deadline <= now {
                     state.leave(ticket);
@@ -193,9 +195,9 @@ impl LocalLimiter {
         }
     }
 
-    fn grant(&self, state: &mut State, now: Timestamp, amount: u32) -> Granted<'_> {
-        state.meter.charge(now, now, amount);
-        Granted { limiter: self, amount, charged_at: now }
+    fn grant(&self, state: &mut State, now: Timestamp, cost: Cost) -> Granted<'_> {
+        state.charge(now, cost);
+        Granted::new(self, cost, now)
     }
 
     /// Read under the lock, so that charges are made in the order of their moments.
@@ -206,30 +208,6 @@ impl LocalLimiter {
     /// Nothing that is done under the lock leaves it half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn enter(&mut self, amount: u32) -> u64 {
-        self.waited += 1;
-        self.waiters.push_back(Waiter { ticket: self.waited, amount, thread: thread::current() });
-        self.waited
-    }
-
-    fn is_first(&self, ticket: u64) -> bool {
-        self.waiters.front().is_some_and(|first| first.ticket == ticket)
-    }
-
-    /// Takes one out of the queue and wakes who is first then.
-    fn leave(&mut self, ticket: u64) {
-        self.waiters.retain(|waiter| waiter.ticket != ticket);
-        self.wake_first();
-    }
-
-    fn wake_first(&self) {
-        if let Some(first) = self.waiters.front() {
-            first.thread.unpark();
-        }
     }
 }
 
