@@ -41,7 +41,7 @@ async fn requests_of_a_service_take_their_turns_and_those_of_no_connection_go_at
     for (request, answer) in [1, 2, 3, 100, 101].into_iter().zip(requests) {
         assert_eq!(answer.await.unwrap().unwrap(), request * 2);
     }
-    let starts = starts.lock().unwrap();
+    let starts = starts.lock().unwrap().clone();
     let at: Vec<Instant> = starts.iter().filter(|(request, _)| *request < 100).map(|(_, at)| *at).collect();
     assert_eq!((starts.len(), at.len()), (5, 3));
     assert!(at.windows(2).all(|two| two[1] - two[0] >= WINDOW), "{at:?}");

@@ -24,7 +24,7 @@ type Name = (ConnectionKey, RequestId);
 #[derive(Debug)]
 pub(super) enum Release {
     /// The slot, to be given back.
-    Now(Slot),
+    Now(Box<Slot>),
     /// It was given back before.
     Before,
     /// There is no such grant here, or no longer.
@@ -71,7 +71,7 @@ impl Releasable {
         self.forget(now);
         match self.kept.get_mut(&(key.clone(), id)) {
             None => Release::Unknown,
-            Some(kept) => kept.slot.take().map_or(Release::Before, Release::Now),
+            Some(kept) => kept.slot.take().map_or(Release::Before, |slot| Release::Now(Box::new(slot))),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What leaves this process, on the wire or to a disk.
 
-#[cfg(feature = "cli")]
 pub(crate) mod adjustment;
+#[cfg(feature = "cli")]
 pub(crate) mod admin;
 pub(crate) mod codec;
 pub(crate) mod explanation;
