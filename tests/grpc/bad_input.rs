@@ -59,9 +59,9 @@ const BROKEN: &[(Spoil, &str, &str)] = &[
         "is 1s and 1000000000ns: seconds take 0 or more, nanos 0 to 999999999",
     ),
     (
-        |acquire| acquire.limits[0].dimension = 3,
+        |acquire| acquire.limits[0].dimension = 5,
         "acquire.limits[0].dimension",
-        "is 3: it takes DIMENSION_UNITS (1) or DIMENSION_TOKENS (2)",
+        "is 5: it takes DIMENSION_UNITS (1), DIMENSION_TOKENS (2), DIMENSION_INPUT_TOKENS (3) or DIMENSION_OUTPUT_TOKENS (4)",
     ),
     (
         |acquire| acquire.limits[0].delivery_bound = Some(span(61 * SECOND)),
@@ -79,7 +79,7 @@ const BROKEN: &[(Spoil, &str, &str)] = &[
     (
         |acquire| (acquire.limits[0].dimension, acquire.tokens) = (2, Some(6)),
         "acquire.tokens",
-        "cost of 1 units and 6 tokens is over the limit of 5 per 3600s",
+        "cost of 1 units and 6 tokens is over the limit of 5 tokens per 3600s",
     ),
     (|acquire| acquire.timeout = Some(span(Duration::ZERO)), "acquire.timeout", "is 0s: it takes more than 0s, at most 30 days"),
     (|acquire| acquire.waited = Some(span(721 * HOUR)), "acquire.waited", "is 2595600s: it takes at most 30 days"),

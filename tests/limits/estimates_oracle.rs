@@ -4,6 +4,7 @@
 //! back; each is closed by its first reconcile.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use turnstile::engine::cost::Cost;
 use turnstile::engine::grant::Charge;
@@ -21,7 +22,7 @@ struct Estimate {
 #[derive(Debug, Default)]
 pub(crate) struct Estimates {
     open: Vec<Estimate>,
-    closed: BTreeSet<(LedgerTime, PermitId)>,
+    closed: BTreeSet<(LedgerTime, Duration, PermitId)>,
 }
 
 impl Estimates {
@@ -46,7 +47,7 @@ impl Estimates {
             assert_eq!(*adjusted, Adjusted::Unknown, "no such charge is open");
             return None;
         };
-        if self.closed.contains(&(charge.stamp, permit)) {
+        if self.closed.contains(&(charge.stamp, charge.delivery, permit)) {
             assert_eq!(*adjusted, Adjusted::Known);
             return None;
         }
@@ -55,7 +56,7 @@ impl Estimates {
             return None;
         }
         open.left = open.left.minus(estimate);
-        self.closed.insert((charge.stamp, permit));
+        self.closed.insert((charge.stamp, charge.delivery, permit));
         let Adjusted::Reconciled { charge: of, refunded, owed } = *adjusted else {
             panic!("{reconcile:?} is not answered by {adjusted:?}");
         };
