@@ -55,7 +55,7 @@ pub(crate) enum AlgorithmsError {
     #[error(transparent)]
     Limit(#[from] InvalidInput),
     /// A call is never granted.
-    #[error("{algorithm}: {source}")]
+    #[error("{algorithm}")]
     NoTime {
         /// By which algorithm.
         algorithm: Algorithm,
