@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use super::fields::{BadField, key, span, to_span};
-use super::peer::{epoch, from_key};
+use super::fields::{BadField, epoch, from_key, key, span, to_span};
 use super::v1;
 use super::v1::routed_adjusted::Outcome;
 use super::v1::routed_adjustment::Adjustment as Routed;

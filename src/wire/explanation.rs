@@ -2,8 +2,7 @@
 //!
 //! Promises: what a peer sends is parsed here, once; what doesn't parse is named by its field and the rule.
 
-use super::fields::{BadField, key, request_id, request_id_bytes, span, to_span};
-use super::peer::from_key;
+use super::fields::{BadField, from_key, key, request_id, request_id_bytes, span, to_span};
 use super::v1;
 use crate::engine::grant::RequestId;
 use crate::engine::key::ConnectionKey;

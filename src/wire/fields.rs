@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::v1;
 use crate::engine::algorithm::Algorithm;
 use crate::engine::cost::Dimension;
-use crate::engine::grant::RequestId;
+use crate::engine::grant::{Epoch, LogIndex, RequestId};
 use crate::engine::invalid::InvalidInput;
 use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Limits, RateLimit};
@@ -56,6 +56,16 @@ pub(crate) fn key(field: &str, message: Option<v1::ConnectionKey>) -> Result<Con
         let part = if ConnectionKey::new(&message.platform, "valid").is_err() { "platform" } else { "connection" };
         BadField::new(format!("{field}.{part}"), invalid)
     })
+}
+
+/// A connection's identity as it travels.
+pub(crate) fn from_key(key: &ConnectionKey) -> v1::ConnectionKey {
+    v1::ConnectionKey { platform: key.platform().to_owned(), connection: key.connection().to_owned() }
+}
+
+/// Which ring, by the number that travels.
+pub(crate) const fn epoch(number: u64) -> Epoch {
+    Epoch(LogIndex(number))
 }
 
 /// Parses the limits of one connection.

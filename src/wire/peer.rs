@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::adjustment::{adjusted, cost, from_cost};
 use super::explanation::explanation;
-use super::fields::{BadField, key, limits, request_id, request_id_bytes, span, to_limit, to_limits, to_span};
+use super::fields::{BadField, epoch, from_key, key, limits, request_id, request_id_bytes, span, to_limit, to_limits, to_span};
 use super::v1;
 use super::v1::owner_message::Message as OwnerSays;
 use super::v1::routed_acquire::Patience as RoutedPatience;
 use super::v1::routed_refusal::Reason;
 use crate::engine::cost::Cost;
-use crate::engine::grant::{ArrivalNumber, Charge, Epoch, Grant, LogIndex, ReleaseNumber, RequestId, Tenure};
+use crate::engine::grant::{ArrivalNumber, Charge, Epoch, Grant, ReleaseNumber, RequestId, Tenure};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Adjusted;
 use crate::engine::rate::{Limits, Niceness};
@@ -81,11 +81,6 @@ pub(crate) enum RoutedAnswer {
     Explained(Option<Explanation>),
 }
 
-/// An epoch as it travels.
-pub(crate) const fn epoch(number: u64) -> Epoch {
-    Epoch(LogIndex(number))
-}
-
 /// An acquire as it travels.
 pub(crate) fn from_acquire(acquire: &RoutedAcquire) -> v1::RoutedAcquire {
     let patience = match acquire.patience {
@@ -129,11 +124,6 @@ pub(crate) fn acquire(message: v1::RoutedAcquire) -> Result<RoutedAcquire, BadFi
         began_at: message.began_at_nanos.map(Timestamp::from_nanos),
         patience,
     })
-}
-
-/// A key as it travels.
-pub(crate) fn from_key(key: &ConnectionKey) -> v1::ConnectionKey {
-    v1::ConnectionKey { platform: key.platform().to_owned(), connection: key.connection().to_owned() }
 }
 
 /// A slot as it travels, with the newest stamp that its owner has of the router at `now`.

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::BadField;
-use super::peer;
+use super::fields::{BadField, epoch};
 use super::v1;
 use crate::engine::grant::{NodeId, ShardCount};
 use crate::engine::ledger::Level;
@@ -80,7 +79,7 @@ pub(crate) fn ring(message: &v1::Ring) -> Result<Ring, BadField> {
         Ok((NodeId::new(member.node), shards))
     };
     let members: BTreeMap<NodeId, ShardCount> = message.members.iter().enumerate().map(member).collect::<Result<_, _>>()?;
-    Ok(Ring::new(peer::epoch(message.epoch), members))
+    Ok(Ring::new(epoch(message.epoch), members))
 }
 
 #[cfg(test)]
@@ -102,7 +101,7 @@ mod tests {
         };
         assert_eq!(standing(Some(from_standing(&told))), told);
         assert_eq!(standing(None), Standing::default());
-        let whole = Ring::new(peer::epoch(5), [(node(1), ShardCount::MIN), (node(9), ShardCount::MAX)].into());
+        let whole = Ring::new(epoch(5), [(node(1), ShardCount::MIN), (node(9), ShardCount::MAX)].into());
         assert_eq!(ring(&from_ring(&whole)), Ok(whole));
     }
 

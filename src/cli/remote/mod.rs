@@ -24,8 +24,8 @@ use crate::client::{Connection, Margin};
 use crate::clock::Clock;
 use crate::engine::grant::{ArrivalNumber, ReleaseNumber, RequestId, Tenure};
 use crate::engine::time::Timestamp;
+use crate::wire::fields::from_key;
 use crate::wire::fields::to_limits;
-use crate::wire::peer::from_key;
 use crate::wire::v1;
 
 /// What an acquire gets instead of a slot.

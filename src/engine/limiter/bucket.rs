@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
 
 use super::gcra::{ContinuousBucket, VirtualScheduling};
 use super::leaky_bucket::LeakyBucket;
-use super::meter::Room;
 use super::pace::{Pace, Parts};
 use super::recent_charges::RecentCharges;
+use super::room::Room;
 use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
 use crate::engine::time::{Moment, TimeLine};

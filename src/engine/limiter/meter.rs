@@ -8,22 +8,12 @@ use super::bucket::{Bucket, Flow};
 use super::gcra::{ContinuousBucket, VirtualScheduling};
 use super::leaky_bucket::LeakyBucket;
 use super::pace::Pace;
+use super::room::Room;
 use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
 use crate::engine::algorithm::Algorithm;
 use crate::engine::rate::RateLimit;
 use crate::engine::time::{Moment, TimeLine};
-
-/// Whether a charge may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room<T> {
-    /// Now.
-    Ready,
-    /// Not before this moment, and then only if nothing else is charged.
-    NotBefore(T),
-    /// Never: it is more than the whole limit, or the time line ends before.
-    Never,
-}
 
 /// What was charged to one limit, by the limit's algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

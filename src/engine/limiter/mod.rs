@@ -10,6 +10,7 @@ mod leaky_bucket;
 mod meter;
 mod pace;
 mod recent_charges;
+mod room;
 mod sliding_window;
 mod timetable;
 mod token_bucket;
@@ -19,7 +20,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::bucket::Bucket;
-pub use self::meter::{Meter, Room};
+pub use self::meter::Meter;
+pub use self::room::Room;
 pub use self::sliding_window::{MAX_RUNS, SlidingWindow};
 pub use self::timetable::{Call, NoTime, grant_times};
 use crate::engine::cost::{Cost, Dimension};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::meter::Room;
+use super::room::Room;
 use crate::engine::fault::Fault;
 use crate::engine::time::{Moment, TimeLine, nanos_of};
 

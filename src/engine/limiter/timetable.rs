@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::meter::{Meter, Room};
+use super::meter::Meter;
+use super::room::Room;
 use crate::engine::rate::RateLimit;
 use crate::engine::time::Timestamp;
 
