@@ -56,10 +56,10 @@ impl LedgerReader {
         (applied.ledger.now(), applied.applied_at)
     }
 
-    /// A copy of a connection's limiter; `Err` with the number of tracked connections when it is not among them.
-    pub(crate) fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {
+    /// A copy of a connection's limiter, or the number of tracked connections when it is not among them; and the stamp of the newest entry that it has seen.
+    pub(crate) fn limiter(&self, key: &ConnectionKey) -> (Result<Limiter, usize>, LedgerTime) {
         let applied = self.applied.lock();
-        applied.ledger.limiter(key).ok_or_else(|| applied.ledger.tracked())
+        (applied.ledger.limiter(key).ok_or_else(|| applied.ledger.tracked()), applied.ledger.now())
     }
 
     /// The runs that own keys.

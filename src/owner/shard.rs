@@ -63,7 +63,7 @@ impl View for Shared {
         self.ledger.newest_stamp()
     }
 
-    fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {
+    fn limiter(&self, key: &ConnectionKey) -> (Result<Limiter, usize>, LedgerTime) {
         self.ledger.limiter(key)
     }
 
@@ -136,7 +136,7 @@ impl Actor for Shard {
             Message::GiveBack(key, request, grant) => engine.give_back(now, &key, request, &grant),
             Message::Settled(settled) => engine.settled(now, settled),
             Message::Explain(key, request, reply) => reply.answer(Outcome::Explained(engine.explain(now, &key, request))),
-            Message::Adjusted(key, stamp, adjusted) => engine.adjusted(now, &key, stamp, &adjusted),
+            Message::Adjusted(key, stamp, adjusted) => engine.adjusted(now, key, (stamp, adjusted), &**shared),
             Message::RingChanged => engine.ring_changed(now, &**shared),
             Message::Recall => engine.recall(now),
             Message::Wake => {

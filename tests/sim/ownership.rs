@@ -35,8 +35,8 @@ impl View for Local<'_> {
         (self.ledger.now(), self.applied_at)
     }
 
-    fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize> {
-        self.ledger.limiter(key).ok_or_else(|| self.ledger.tracked())
+    fn limiter(&self, key: &ConnectionKey) -> (Result<Limiter, usize>, LedgerTime) {
+        (self.ledger.limiter(key).ok_or_else(|| self.ledger.tracked()), self.ledger.now())
     }
 
     fn residents(&self) -> usize {

@@ -29,11 +29,8 @@ pub trait View {
     /// The newest stamp, and when it was applied here.
     fn newest_stamp(&self) -> (LedgerTime, Timestamp);
 
-    /// A copy of a connection's limiter; `Err` with the number of tracked connections when it is not among them.
-    ///
-    /// # Errors
-    /// The number of connections that are tracked.
-    fn limiter(&self, key: &ConnectionKey) -> Result<Limiter, usize>;
+    /// A copy of a connection's limiter, or the number of tracked connections when it is not among them; and the stamp of the newest entry that it has seen.
+    fn limiter(&self, key: &ConnectionKey) -> (Result<Limiter, usize>, LedgerTime);
 
     /// How many connections all shards of this node have in memory.
     fn residents(&self) -> usize;

@@ -65,6 +65,8 @@ struct Resident<T> {
     is_leaving: bool,
     /// Where it stands in the order of wakes; never later than it wants.
     wakes_at: Option<Timestamp>,
+    /// The stamp of the newest entry that its copy of the limiter had seen.
+    copied_at: LedgerTime,
 }
 
 /// All connections of one owning actor.
@@ -91,6 +93,8 @@ pub struct Shard<T> {
     respawn_settles_at: Option<Timestamp>,
     /// Until then waiters of connections that have come with the ring may come back.
     move_settles_at: Option<Timestamp>,
+    /// Of connections that are not in memory: what the ledger has changed, and this node has not applied yet.
+    ahead: Vec<(ConnectionKey, (LedgerTime, Adjusted))>,
     decided: Vec<Decided<T>>,
     effects: Vec<Effect<T>>,
 }
@@ -114,6 +118,7 @@ impl<T: Caller> Shard<T> {
             slowest: SlowestDelivery::default(),
             respawn_settles_at: start.respawned_at.map(|at| at + CALM),
             move_settles_at: None,
+            ahead: Vec::new(),
             decided: Vec::new(),
             effects: Vec::new(),
         }
@@ -182,10 +187,20 @@ impl<T: Caller> Shard<T> {
         self.connections.get(key)?.throttle.explain(self.ledger_clock.now(local), request)
     }
 
-    /// Notes what the ledger has changed at `stamp`, for nobody who waits.
-    pub fn adjusted(&mut self, local: Timestamp, key: &ConnectionKey, stamp: LedgerTime, adjusted: &Adjusted) {
-        let now = self.ledger_clock.now(local);
-        self.with(now, key, |throttle, _, _| throttle.adjusted(stamp, adjusted));
+    /// Notes what the ledger has changed, for nobody who waits, and at which stamp: once, whether or not this node has applied it yet.
+    pub fn adjusted(&mut self, local: Timestamp, key: ConnectionKey, change: (LedgerTime, Adjusted), view: &impl View) {
+        let (stamp, adjusted) = change;
+        let applied = view.newest_stamp().0;
+        self.ahead.retain(|(_, (stamp, _))| *stamp > applied);
+        match self.connections.get(&key).map(|resident| resident.copied_at) {
+            Some(copied_at) if copied_at < stamp => {
+                let now = self.ledger_clock.now(local);
+                self.with(now, &key, |throttle, _, _| throttle.adjusted(stamp, &adjusted));
+            }
+            None if applied < stamp => self.ahead.push((key, change)),
+            // Whoever reads it from the ledger has it.
+            Some(_) | None => {}
+        }
     }
 
     /// Takes the ledger's answers to proposals of this shard, all of one batch at once.
@@ -248,7 +263,8 @@ impl<T: Caller> Shard<T> {
         if self.connections.contains_key(key) {
             return true;
         }
-        let limiter = match view.limiter(key) {
+        let (limiter, copied_at) = view.limiter(key);
+        let limiter = match limiter {
             Ok(limiter) => limiter,
             Err(tracked) if tracked >= self.max_connections => return false,
             Err(_) => Limiter::default(),
@@ -258,14 +274,16 @@ impl<T: Caller> Shard<T> {
         }
         let is_open = |until: Option<Timestamp>| until.is_some_and(|at| at > now.local);
         let has_moved = is_open(self.move_settles_at) && self.former_ring.owner(key) != Some(self.id);
-        let throttle = if has_moved {
+        let mut throttle = if has_moved {
             Throttle::taken_over(limiter, Settling::starting(now.local, CALM_AFTER_MOVE, LONGEST_SETTLING))
         } else if is_open(self.respawn_settles_at) {
             Throttle::taken_over(limiter, Settling::starting(now.local, CALM, LONGEST_SETTLING))
         } else {
             Throttle::new(limiter)
         };
-        self.connections.insert(key.clone(), Box::new(Resident { throttle, is_leaving: false, wakes_at: None }));
+        let missed = self.ahead.iter().filter(|(of, (stamp, _))| of == key && *stamp > copied_at);
+        missed.for_each(|(_, (stamp, adjusted))| throttle.adjusted(*stamp, adjusted));
+        self.connections.insert(key.clone(), Box::new(Resident { throttle, is_leaving: false, wakes_at: None, copied_at }));
         true
     }
 
@@ -317,3 +335,6 @@ impl<T: Caller> Shard<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
