@@ -39,6 +39,12 @@ fn callers_on_twelve_nodes_have_one_order_and_one_window_and_an_observers_death_
         workers.iter_mut().filter_map(|worker| worker.ask("replicas", "replicas").starts_with("Observer").then_some(()));
     assert_eq!(observers.count(), 7);
     let names: Vec<String> = ids[..2].iter().map(|id| owned_by(&mut workers, id, "crowded")).collect();
+    // Whose way to an owner is not there yet has its calls wait for that, in no order.
+    for id in &ids[..2] {
+        let warm = owned_by(&mut workers, id, "warm");
+        workers.iter_mut().for_each(|worker| worker.order(&format!("chain {warm} 1")));
+        workers.iter().for_each(|worker| assert_eq!(worker.starts(1, SOON).len(), 1, "the way to {id}"));
+    }
     for worker in &mut workers {
         for name in &names {
             load(worker, name, 5, 4);
