@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use turnstile::{AcquireError, Connection, Dimension, Node, NodeConfig, RateLimit, ReconcileError};
+use turnstile::{AcquireError, Connection, Dimension, Node, NodeConfig, ReconcileError};
+
+use crate::support::bare_limit;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// 100 requests and 1,000 tokens an hour.
 fn model(name: &str) -> Connection {
-    let limit = |count| RateLimit::new(count, HOUR).unwrap();
+    let limit = |count| bare_limit(count, HOUR);
     Connection::new("llm", name, limit(100)).unwrap().and_limit(limit(1000).counting(Dimension::Tokens)).unwrap()
 }
 
@@ -44,7 +46,7 @@ async fn a_call_that_estimates_nothing_is_taken_for_one_token_and_too_high_an_es
 async fn tokens_that_go_in_and_out_are_counted_apart_where_limits_say_so() {
     let node = Node::start(NodeConfig::in_memory()).await.unwrap();
     let throttler = node.throttler();
-    let limit = |count, dimension| RateLimit::new(count, HOUR).unwrap().counting(dimension);
+    let limit = |count, dimension| bare_limit(count, HOUR).counting(dimension);
     let claude = Connection::new("llm", "claude", limit(1000, Dimension::InputTokens)).unwrap();
     let claude = claude.and_limit(limit(100, Dimension::OutputTokens)).unwrap();
     let permit = throttler.request(&claude).tokens_apart(900, 90).acquire().await.unwrap();
@@ -59,10 +61,10 @@ async fn tokens_that_go_in_and_out_are_counted_apart_where_limits_say_so() {
 async fn a_permit_without_an_estimate_or_after_its_window_is_not_open() {
     let node = Node::start(NodeConfig::in_memory()).await.unwrap();
     let throttler = node.throttler();
-    let plain = Connection::new("llm", "plain", RateLimit::new(10, HOUR).unwrap()).unwrap();
+    let plain = Connection::new("llm", "plain", bare_limit(10, HOUR)).unwrap();
     let refused = throttler.acquire(&plain).await.unwrap().reconcile(5).await;
     assert_eq!(refused, Err(ReconcileError::NotOpen));
-    let short = RateLimit::new(10, Duration::from_millis(50)).unwrap().counting(Dimension::Tokens);
+    let short = bare_limit(10, Duration::from_millis(50)).counting(Dimension::Tokens);
     let short = Connection::new("llm", "short", short).unwrap();
     let permit = throttler.request(&short).tokens(10).acquire().await.unwrap();
     // The next ten are there when the first have left.
