@@ -75,7 +75,7 @@ fn gap(spec: &ConnectionSpec, records: &[&Record], blow: &Blow) -> Gap {
     Gap { ready_at: blow.at.max(room), next: rest.first().map(|grant| grant.granted) }
 }
 
-/// The pairs that left in the wrong order: of one worker by its own order, of two by what their ways may blur.
+/// The pairs that left in the wrong order: of one worker by its own order, of two by what their ways may blur. Whose slot came too late did not wait while it was on its way.
 fn inversions(waiting: &[&Record]) -> u64 {
     let mut left: Vec<_> = waiting.iter().filter_map(|record| record.grant.map(|grant| (*record, grant.told))).collect();
     left.sort_unstable_by_key(|(record, told)| (record.niceness, told.tenure, told.release));
@@ -85,9 +85,9 @@ fn inversions(waiting: &[&Record]) -> u64 {
         let peers = after.take_while(|(record, other)| record.niceness == first.niceness && other.tenure == told.tenure);
         pairs += number(
             peers
-                .filter(|(second, _)| {
+                .filter(|(second, other)| {
                     let blur = if second.worker == first.worker { Duration::ZERO } else { LATER_BY };
-                    first.enqueued > second.enqueued + blur
+                    other.waits_since < told.release && first.enqueued > second.enqueued + blur
                 })
                 .count(),
         );
@@ -167,5 +167,11 @@ mod tests {
         assert_eq!(judged(&pair(0, 4000, 4001), true).inversions, 0);
         assert_eq!(judged(&pair(1, 4099, 4000), true).inversions, 0);
         assert_eq!(judged(&pair(1, 4101, 4000), true).inversions, 1);
+        // The earlier one's first slot was late: it waits again since a moment after the later one's release.
+        let mut late = pair(0, 4001, 4000);
+        if let Some(grant) = &mut late[1].grant {
+            (grant.told.waits_since, grant.told.release) = (Sequence(2), Sequence(3));
+        }
+        assert_eq!(judged(&late, true).inversions, 0);
     }
 }
