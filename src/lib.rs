@@ -92,7 +92,7 @@ mod router;
 mod wire;
 
 #[cfg(feature = "node")]
-pub use admin::{Admin, NoPeers, Status};
+pub use admin::{Admin, AdminError, Busiest, NoPeers, Status};
 #[cfg(feature = "node")]
 pub use client::{
     AcquireError, BlockingThrottler, Connection, Margin, OnUnreachable, Permit, Permits, ReconcileError, Reconciled, Request,
@@ -111,7 +111,10 @@ pub use engine::invalid::InvalidInput;
 pub use engine::key::ConnectionKey;
 #[cfg(feature = "node")]
 pub use engine::membership::Role;
-pub use engine::rate::{Niceness, RateLimit};
+pub use engine::pattern::LimitPattern;
+pub use engine::rate::{Limits, Niceness, RateLimit};
+#[cfg(feature = "node")]
+pub use engine::shard::{ConnectionReport, Pause};
 #[cfg(feature = "node")]
 pub use engine::throttle::Explanation;
 #[cfg(feature = "local")]

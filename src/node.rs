@@ -20,7 +20,7 @@ use crate::drain::{Drain, DrainError};
 use crate::engine::grant::{Epoch, Incarnation, NodeId};
 use crate::engine::ledger::{Level, UnknownLevel};
 use crate::engine::ring::Ring;
-use crate::owner::{Owners, OwnersHandle};
+use crate::owner::{Informant, Owners, OwnersHandle};
 use crate::peers::{self, BindError, Local, Peers, Server, Services, Sessions};
 use crate::router::Router;
 
@@ -141,7 +141,9 @@ impl Node {
         let sessions = peers.clone().map_or(Sessions::none(), Sessions::of);
         if let Some(peers) = &peers {
             let (owners, proposer) = (owners.handle(), proposer.clone());
-            let local = Local { peers: peers.clone(), owners, rings: rings.clone(), proposer, clock, max_in_flight };
+            let informant = Informant::new(owners.clone(), consensus.ledger().clone());
+            let (peers, its_rings) = (peers.clone(), rings.clone());
+            let local = Local { peers, owners, informant, rings: its_rings, proposer, clock, max_in_flight };
             services.send_modify(|services| services.local = Some(local));
             tasks.spawn(sessions.clone().end_with_departures(rings.clone()));
         }
@@ -150,8 +152,8 @@ impl Node {
         tasks.spawn(consensus.upkeep(submitter.clone()));
         tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), peers.clone(), services, stopped.clone()));
         tracing::info!(node = %id, epoch = epoch.0.0, "serving");
-        let drain = peers.clone().map(|peers| Drain::new(peers, Arc::clone(consensus), submitter, owners.handle()));
-        let admin = Admin::new(Arc::clone(consensus), peers, owners.handle(), drain);
+        let drain = peers.clone().map(|peers| Drain::new(peers, Arc::clone(consensus), submitter.clone(), owners.handle()));
+        let admin = Admin::new(Arc::clone(consensus), peers, owners.handle(), submitter, drain);
         let (throttler, consensus) = (Throttler::new(Arc::new(router)), Arc::clone(consensus));
         Ok(Self { id, throttler, admin, consensus, owners: Some(owners), stopped, tasks })
     }

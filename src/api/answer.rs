@@ -1,11 +1,9 @@
-//! What goes in and comes out of a call, between `turnstile.v1` and the library.
+//! What goes in and comes out of a call, whatever protocol it came by.
 
 use std::time::Duration;
 
 use crate::client::{AcquireError, Connection, Permit, Throttler};
-use crate::wire::fields::{request_id_bytes, to_span};
 use crate::wire::throttle::ParsedAcquire;
-use crate::wire::v1;
 
 /// How an acquire ended: "not now" is an answer.
 #[derive(Debug)]
@@ -50,20 +48,5 @@ pub(super) async fn answer(throttler: Throttler, parsed: ParsedAcquire, mode: Mo
         Ok(permit) => Ok(Answer::Granted(Box::new(permit))),
         Err(AcquireError::NotNow { retry_after }) => Ok(Answer::Throttled(retry_after)),
         Err(error) => Err(error),
-    }
-}
-
-/// A permit as it travels.
-pub(super) fn grant(permit: &Permit) -> v1::Grant {
-    let margin = permit.margin();
-    v1::Grant {
-        request_id: request_id_bytes(permit.request()),
-        tenure: permit.tenure().get(),
-        arrival: permit.arrival().get(),
-        waits_since: permit.waits_since().get(),
-        release: permit.release().get(),
-        waited: Some(to_span(permit.waited())),
-        start_within: permit.start_within().map(to_span),
-        margin: Some(v1::Margin { delivery: Some(to_span(margin.delivery)), guard: Some(to_span(margin.guard)) }),
     }
 }

@@ -1,8 +1,8 @@
-//! The gRPC surface: `turnstile.v1` on a listener.
+//! What other programs call: gRPC and HTTP/JSON on one port, with the node's health and metrics.
 //!
 //! Promises: whatever comes on the port, connections, requests and memory stay within [`Bounds`], and no client can end the server; a call that the
-//! end of the server or of the node catches waiting ends with UNAVAILABLE.
-//! Must not: decide anything. It parses, calls the [`Throttler`] and words the answer; every error's wording is in `status`.
+//! end of the server or of the node catches waiting ends with an error that says so.
+//! Must not: decide anything. It parses, calls the [`Throttler`] and words the answer; every error is a line of the table in `problem`.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,14 +14,10 @@
 //! # }
 //! ```
 
-mod admin;
 mod answer;
-mod health;
-mod reflection;
-mod releasable;
-mod session;
-mod status;
-mod throttle;
+mod grpc;
+mod http;
+mod problem;
 
 use std::future::Future;
 use std::pin::pin;
@@ -29,23 +25,28 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::service::Routes;
 
-use self::admin::AdminApi;
-pub use self::admin::FaultInjection;
-use self::health::Health;
-use self::throttle::ThrottleApi;
+use self::problem::Problem;
 use crate::admin::Admin;
 use crate::client::Throttler;
+use crate::clock;
 use crate::port::{self, Port, stopping};
 pub use crate::wire::v1;
-use crate::wire::v1::admin_service_server::AdminServiceServer;
-use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
+
+/// Whether operators may break things, to see what happens then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FaultInjection {
+    /// They may not: `RefusePeers` does not exist.
+    #[default]
+    Disabled,
+    /// They may.
+    Enabled,
+}
 
 /// How long calls have to end when the server stops; waiting ones are told to at once.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a client has to speak HTTP/2.
+/// How long a client has for its first word.
 const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a client may send on one stream, and on all of a connection, before it is read.
@@ -104,24 +105,20 @@ pub async fn serve(served: Served, listener: TcpListener, shutdown: impl Future<
 
 /// The same as [`serve`], within these bounds.
 pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-    let Served { throttler, admin, fault_injection } = served;
     let (drain, draining) = watch::channel(false);
-    let (health, health_service) = Health::serving().await;
-    let service = ThrottleServiceServer::new(ThrottleApi::new(throttler.clone(), draining.clone(), bounds));
-    let services = Routes::new(service.max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(AdminServiceServer::new(AdminApi::new(admin, fault_injection)).max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(health_service)
-        .add_service(reflection::service());
+    let (services, health) = grpc::services(&served, draining.clone(), bounds).await;
+    let services = http::routes(&served, draining.clone()).fallback_service(services);
     let bounds = port::Bounds {
         max_connections: bounds.max_connections,
         speaks_within: SPEAKS_WITHIN,
+        has_http1: true,
         max_streams_per_connection: bounds.max_streams_per_connection,
         stream_window_bytes: STREAM_WINDOW_BYTES,
         connection_window_bytes: CONNECTION_WINDOW_BYTES,
     };
     let mut port = Port::new(listener, services, bounds, draining);
     let mut shutdown = pin!(shutdown);
-    let mut node_stops = pin!(throttler.stopped());
+    let mut node_stops = pin!(served.throttler.stopped());
     let mut is_serving = true;
     loop {
         tokio::select! {
@@ -137,4 +134,12 @@ pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener,
     drain.send_replace(true);
     health.end().await;
     closed.end(DRAINS_WITHIN).await;
+}
+
+/// How long the cluster has to take what is said to it.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the cluster answers to something that waits for a quorum only.
+async fn told<T>(saying: impl Future<Output = T>) -> Result<T, Problem> {
+    clock::timeout(TAKEN_WITHIN, saying).await.map_err(|late| Problem::no_quorum(&late))
 }

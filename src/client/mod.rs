@@ -1,6 +1,7 @@
 //! What workers use: [`Throttler`], and what goes in and comes out.
 
 mod blocking;
+mod claim;
 mod connection;
 mod error;
 mod many;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::blocking::BlockingThrottler;
+#[cfg(feature = "cli")]
+pub(crate) use self::claim::Claim;
 pub use self::connection::Connection;
 pub use self::error::AcquireError;
 pub use self::many::Permits;
@@ -21,6 +24,7 @@ pub use self::reconcile::{ReconcileError, Reconciled};
 pub use self::request::{OnUnreachable, Request};
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
+use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Adjustment;
 use crate::engine::throttle::Explanation;
 use crate::owner::ShardReport;
@@ -88,10 +92,33 @@ impl Throttler {
     /// [`AcquireError::Invalid`] for a pause outside its range, [`AcquireError::BoundReached`] as for an acquire,
     /// [`AcquireError::Stopped`].
     pub async fn penalize(&self, connection: &Connection, pause: Duration) -> Result<(), AcquireError> {
+        self.penalize_key(connection.key(), pause).await
+    }
+
+    /// The same by the connection's key.
+    pub(crate) async fn penalize_key(&self, key: &ConnectionKey, pause: Duration) -> Result<(), AcquireError> {
         if pause.is_zero() || pause > MAX_PENALTY {
             return Err(InvalidInput::PenaltyOutOfRange { pause }.into());
         }
-        self.router.adjust(connection.key(), Adjustment::Pause(pause)).await?;
+        self.router.adjust(key, Adjustment::Penalize(pause)).await?;
+        Ok(())
+    }
+
+    /// Lets nothing through for a connection, for all workers, until somebody [resumes](Throttler::resume) it. Waiters keep their order.
+    ///
+    /// # Errors
+    /// [`AcquireError::BoundReached`] as for an acquire, [`AcquireError::Stopped`].
+    pub async fn pause(&self, key: &ConnectionKey) -> Result<(), AcquireError> {
+        self.router.adjust(key, Adjustment::Pause).await?;
+        Ok(())
+    }
+
+    /// Ends every pause of a connection.
+    ///
+    /// # Errors
+    /// As for [`Throttler::pause`].
+    pub async fn resume(&self, key: &ConnectionKey) -> Result<(), AcquireError> {
+        self.router.adjust(key, Adjustment::Resume).await?;
         Ok(())
     }
 
@@ -107,7 +134,12 @@ impl Throttler {
     /// # Errors
     /// [`AcquireError::Unavailable`] when the connection's owner does not answer within a second, [`AcquireError::BoundReached`], [`AcquireError::Stopped`].
     pub async fn explain(&self, connection: &Connection, request: RequestId) -> Result<Option<Explanation>, AcquireError> {
-        Ok(self.router.explain(connection.key(), request).await?)
+        self.explain_key(connection.key(), request).await
+    }
+
+    /// The same by the connection's key.
+    pub(crate) async fn explain_key(&self, key: &ConnectionKey, request: RequestId) -> Result<Option<Explanation>, AcquireError> {
+        Ok(self.router.explain(key, request).await?)
     }
 
     /// What this node's owners have in memory.

@@ -123,9 +123,4 @@ impl Permit {
     pub(crate) const fn request(&self) -> crate::RequestId {
         self.slot.request()
     }
-
-    /// Ends the request, and keeps what is needed to give its slot back later.
-    pub(crate) fn into_slot(self) -> Slot {
-        self.slot
-    }
 }

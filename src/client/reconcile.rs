@@ -4,8 +4,6 @@ use thiserror::Error;
 
 use super::{AcquireError, Permit};
 use crate::engine::cost::{Cost, Dimension};
-use crate::engine::grant::Grant;
-use crate::engine::ledger::{Adjusted, Adjustment, PermitId, Reconcile};
 
 /// What came of a [`Permit::reconcile`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +72,7 @@ impl Permit {
     }
 
     async fn reconcile_to(self, actual: Cost) -> Result<Reconciled, ReconcileError> {
-        let (slot, router) = self.parts();
-        let Grant { tenure, release, charge, cost: estimate, .. } = *slot.grant();
-        let reconcile = Reconcile { permit: PermitId { tenure, release }, charge, estimate, actual };
-        match router.adjust(slot.key(), Adjustment::Reconcile(reconcile)).await.map_err(AcquireError::from)? {
-            Adjusted::Reconciled { refunded, owed, .. } => Ok(Reconciled { refunded, owed }),
-            // Its first answer was lost on the way.
-            Adjusted::Known => Ok(Reconciled { refunded: estimate.minus(actual), owed: actual.minus(estimate) }),
-            Adjusted::Unknown | Adjusted::Paused { .. } => Err(ReconcileError::NotOpen),
-        }
+        let (_, router) = self.parts();
+        self.claim().reconcile(router, actual).await
     }
 }

@@ -22,7 +22,7 @@ use super::types::TypeConfig;
 use crate::clock::Clock;
 use crate::engine::grant::{Incarnation, LogIndex, NodeId};
 use crate::engine::key::ConnectionKey;
-use crate::engine::ledger::{Answer, Ledger, Level};
+use crate::engine::ledger::{Answer, Ledger, Level, Policies};
 use crate::engine::limiter::Limiter;
 use crate::engine::ring::Ring;
 use crate::engine::time::{LedgerTime, Timestamp};
@@ -44,6 +44,7 @@ struct Applied {
 pub(crate) struct LedgerReader {
     applied: Arc<Mutex<Applied>>,
     ring: watch::Receiver<Arc<Ring>>,
+    policies: watch::Receiver<Arc<Policies>>,
     /// Gone when the state machine is, so that who waits for a ring learns it.
     rings: Weak<watch::Sender<Arc<Ring>>>,
     bytes_per_connection: Arc<AtomicU64>,
@@ -88,6 +89,16 @@ impl LedgerReader {
         self.bytes_per_connection.load(Ordering::Relaxed).saturating_mul(tracked)
     }
 
+    /// The limits that operators have set, as far as they are known here, and their changes.
+    pub(crate) fn policies(&self) -> watch::Receiver<Arc<Policies>> {
+        self.policies.clone()
+    }
+
+    /// How many charges were made that should not have been.
+    pub(crate) fn over_grants(&self) -> u64 {
+        self.applied.lock().ledger.over_grants()
+    }
+
     /// The newest ring that is known here, and its changes.
     pub(crate) fn ring(&self) -> watch::Receiver<Arc<Ring>> {
         self.ring.clone()
@@ -107,6 +118,7 @@ impl LedgerReader {
 pub(crate) struct StateMachine {
     applied: Arc<Mutex<Applied>>,
     ring: Arc<watch::Sender<Arc<Ring>>>,
+    policies: watch::Sender<Arc<Policies>>,
     snapshots: Arc<SnapshotStore<EmptyNode>>,
     bytes_per_connection: Arc<AtomicU64>,
     clock: Clock,
@@ -130,15 +142,17 @@ impl StateMachine {
             None => (Meta::default(), Ledger::new(), 0),
         };
         let ring = Arc::new(watch::Sender::new(Arc::new(ledger.ring().clone())));
+        let policies = watch::Sender::new(Arc::new(ledger.policies().0.clone()));
         let applied = Applied { ledger, last: meta.last_log_id, membership: meta.last_membership, applied_at: clock.now() };
         let (applied, bytes_per_connection) = (Arc::new(Mutex::new(applied)), Arc::new(AtomicU64::new(density)));
-        Ok(Self { applied, ring, snapshots: Arc::new(snapshots), bytes_per_connection, clock })
+        Ok(Self { applied, ring, policies, snapshots: Arc::new(snapshots), bytes_per_connection, clock })
     }
 
     /// Read access to what has been applied.
     pub(crate) fn reader(&self) -> LedgerReader {
         let (applied, bytes_per_connection) = (Arc::clone(&self.applied), Arc::clone(&self.bytes_per_connection));
-        LedgerReader { applied, ring: self.ring.subscribe(), rings: Arc::downgrade(&self.ring), bytes_per_connection }
+        let (ring, policies) = (self.ring.subscribe(), self.policies.subscribe());
+        LedgerReader { applied, ring, policies, rings: Arc::downgrade(&self.ring), bytes_per_connection }
     }
 
     /// The last entry that the snapshot covers.
@@ -203,10 +217,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             check.map_err(|level| unknown = Some(level)).is_ok().then_some(entry)
         });
         let mut applied = self.applied.lock();
+        let (_, policies_changed) = applied.ledger.policies();
         // openraft would wait for ever for a state machine that has panicked; what is half applied is not used any more.
         let answers = panic::catch_unwind(AssertUnwindSafe(|| known.map(|entry| applied.apply(entry, now)).collect()));
         let answers = answers.map_err(|panic| StorageIOError::write_state_machine(&LedgerPanicked::of(&*panic)))?;
         publish(&self.ring, applied.ledger.ring());
+        if applied.ledger.policies().1 != policies_changed {
+            self.policies.send_replace(Arc::new(applied.ledger.policies().0.clone()));
+        }
         if let Some(level) = unknown {
             return Err(StorageIOError::write_state_machine(&level).into());
         }
@@ -232,6 +250,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.bytes_per_connection.store(density, Ordering::Relaxed);
         let mut applied = self.applied.lock();
         publish(&self.ring, ledger.ring());
+        self.policies.send_replace(Arc::new(ledger.policies().0.clone()));
         let (last, membership) = (meta.last_log_id, meta.last_membership.clone());
         *applied = Applied { ledger, last, membership, applied_at: self.clock.now() };
         Ok(())

@@ -39,6 +39,8 @@ impl Submitter {
     /// [`CommitError`]; the command may have been committed all the same.
     pub(crate) async fn submit(&self, command: &Command) -> Result<Answer, CommitError> {
         let leader = self.raft.metrics().borrow().current_leader.map(NodeId::new);
+        // A node that has no log knows it from others only.
+        let leader = leader.or_else(|| self.transport.leader());
         match leader {
             Some(leader) if leader != self.node => self.forward(leader, command).await,
             Some(_) | None => self.committer.submit(command.clone()).await,
@@ -49,7 +51,8 @@ impl Submitter {
         let lost = || CommitError::NotLeader { leader: Some(leader) };
         let body = codec::encode(command).map_err(|error| CommitError::Stopped { reason: error.to_string() })?;
         let mut metrics = self.raft.server_metrics();
-        let another_leads = metrics.wait_for(|server| server.current_leader != Some(leader.get()));
+        let known = metrics.borrow().current_leader;
+        let another_leads = metrics.wait_for(|server| server.current_leader != known);
         let answer = tokio::select! {
             answer = self.transport.call(leader, Call::Commit, body, ANSWERED_WITHIN) => answer,
             // A leader that was stopped answers nobody, and nobody waits for it once there is another.

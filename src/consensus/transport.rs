@@ -20,6 +20,8 @@ pub(crate) enum Call {
     Found,
     /// Stand for election now.
     Stand,
+    /// How are your connections, and which limits rule?
+    Ask,
 }
 
 /// Why a call was not answered. It may have been heard all the same.
@@ -39,6 +41,11 @@ pub(crate) type Called<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Unreach
 pub(crate) trait Transport: Debug + Send + Sync + 'static {
     /// Has a node answer a call.
     fn call(&self, to: NodeId, call: Call, body: Vec<u8>, within: Duration) -> Called<'_>;
+
+    /// Who leads, as far as others have said.
+    fn leader(&self) -> Option<NodeId> {
+        None
+    }
 }
 
 /// The transport of a node that has nobody to talk to.

@@ -21,6 +21,7 @@ pub mod key;
 pub mod ledger;
 pub mod limiter;
 pub mod membership;
+pub mod pattern;
 pub mod queue;
 pub mod rate;
 pub mod ring;

@@ -41,6 +41,9 @@ impl<L: TimeLine> Moment<L> {
     /// The line's origin.
     pub const ZERO: Self = Self::from_nanos(0);
 
+    /// The line's end: what lies there never comes.
+    pub const END: Self = Self::from_nanos(u64::MAX);
+
     /// The moment `nanos` nanoseconds after the origin.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

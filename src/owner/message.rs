@@ -7,7 +7,7 @@ use super::offer::Reply;
 use crate::engine::grant::{Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Adjusted;
-use crate::engine::shard::Settled;
+use crate::engine::shard::{ConnectionReport, Settled};
 use crate::engine::throttle::Acquire;
 use crate::engine::time::{LedgerTime, Timestamp};
 
@@ -32,6 +32,12 @@ pub(crate) enum Message {
     RingChanged,
     /// A router is heard again that was silent when there was a slot for one of its waiters.
     Recall,
+    /// Operators have set other limits.
+    PoliciesChanged,
+    /// Which connections are the busiest, at most so many?
+    Busiest(usize, oneshot::Sender<Vec<ConnectionReport>>),
+    /// How is this connection?
+    Inspect(ConnectionKey, oneshot::Sender<Option<ConnectionReport>>),
     /// Some connection wanted to be looked at by now.
     Wake,
     /// What is going on here?

@@ -5,6 +5,7 @@
 
 mod adjust;
 mod admission;
+mod inquiry;
 mod message;
 mod offer;
 mod presence;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use self::adjust::adjust;
 pub(crate) use self::admission::{Admission, Ticket};
+pub(crate) use self::inquiry::{Informant, Question, Told};
 pub(crate) use self::message::Message;
 pub use self::message::ShardReport;
 pub(crate) use self::offer::{Caller, Offer, Outcome, RemoteOwner, Reply, Slot};
@@ -118,6 +120,11 @@ impl OwnersHandle {
         shards.get(usize::from(id.index)).cloned()
     }
 
+    /// All of them.
+    fn all(&self) -> Shards {
+        self.shards.borrow().clone()
+    }
+
     /// Lets those wait again whose routers are heard again.
     pub(crate) fn recall(&self) {
         for shard in self.shards.borrow().iter() {
@@ -133,9 +140,8 @@ impl OwnersHandle {
 
     /// What the shards have in memory, all together.
     pub(crate) async fn report(&self) -> ShardReport {
-        let shards = self.shards.borrow().clone();
         let mut total = ShardReport::default();
-        for shard in shards {
+        for shard in self.all() {
             let (reply, report) = oneshot::channel();
             if shard.cast(Message::Report(reply)).is_ok()
                 && let Ok(report) = report.await

@@ -180,7 +180,6 @@ impl Slot {
     }
 
     /// To which request.
-    #[cfg(feature = "cli")]
     pub(crate) const fn request(&self) -> RequestId {
         self.request
     }

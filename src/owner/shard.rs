@@ -19,6 +19,7 @@ use crate::engine;
 use crate::engine::grant::{Sequence, ShardId, Tenure};
 use crate::engine::key::ConnectionKey;
 use crate::engine::limiter::Limiter;
+use crate::engine::rate::Limits;
 use crate::engine::ring::Ring;
 use crate::engine::shard::{Effect, Start, View};
 use crate::engine::throttle::{Bounds, LedgerClock};
@@ -67,6 +68,10 @@ impl View for Shared {
         self.ledger.limiter(key)
     }
 
+    fn policy(&self, key: &ConnectionKey) -> Option<Limits> {
+        self.ledger.policies().borrow().ruling(key).map(|(_, limits)| limits.clone())
+    }
+
     fn residents(&self) -> usize {
         self.resident.load(Ordering::Relaxed)
     }
@@ -85,7 +90,7 @@ pub(super) struct State {
     counted: usize,
     myself: ActorRef<Message>,
     inbox: Inbox,
-    ring_watcher: JoinHandle<()>,
+    watcher: JoinHandle<()>,
     timer: Option<(Timestamp, JoinHandle<()>)>,
 }
 
@@ -102,11 +107,21 @@ impl Actor for Shard {
             // A shard that has crashed since is not there to release anything: its slots leave with their window.
             drop(own.cast(Message::Settled(settled)));
         });
-        let mut rings = shared.ledger.ring();
+        let (mut rings, mut policies) = (shared.ledger.ring(), shared.ledger.policies());
         rings.mark_unchanged();
+        policies.mark_unchanged();
         let own = myself.clone();
-        let ring_watcher =
-            tokio::spawn(async move { while rings.changed().await.is_ok() && own.cast(Message::RingChanged).is_ok() {} });
+        let watcher = tokio::spawn(async move {
+            loop {
+                let (changed, message) = tokio::select! {
+                    changed = rings.changed() => (changed, Message::RingChanged),
+                    changed = policies.changed() => (changed, Message::PoliciesChanged),
+                };
+                if changed.is_err() || own.cast(message).is_err() {
+                    return;
+                }
+            }
+        });
         let config = &shared.config;
         let start = Start {
             id,
@@ -117,7 +132,7 @@ impl Actor for Shard {
             respawned_at: is_respawn.then(|| shared.clock.now()),
         };
         let engine = engine::shard::Shard::new(start, &*shared);
-        Ok(State { engine, shared, numbers, counted: 0, myself, inbox, ring_watcher, timer: None })
+        Ok(State { engine, shared, numbers, counted: 0, myself, inbox, watcher, timer: None })
     }
 
     async fn handle(&self, _: ActorRef<Message>, message: Message, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -138,6 +153,10 @@ impl Actor for Shard {
             Message::Explain(key, request, reply) => reply.answer(Outcome::Explained(engine.explain(now, &key, request))),
             Message::Adjusted(key, stamp, adjusted) => engine.adjusted(now, key, (stamp, adjusted), &**shared),
             Message::RingChanged => engine.ring_changed(now, &**shared),
+            Message::PoliciesChanged => engine.policies_changed(now, &**shared),
+            // Whoever asked may be gone.
+            Message::Busiest(top, reply) => drop(reply.send(engine.busiest(now, top))),
+            Message::Inspect(key, reply) => drop(reply.send(engine.report(now, &key))),
             Message::Recall => engine.recall(now),
             Message::Wake => {
                 if let Some((_, timer)) = state.timer.take() {
@@ -213,7 +232,7 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         self.count(0);
-        self.ring_watcher.abort();
+        self.watcher.abort();
         if let Some((_, timer)) = self.timer.take() {
             timer.abort();
         }

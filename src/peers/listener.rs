@@ -18,6 +18,7 @@ use crate::wire::v1::peer_service_server::PeerServiceServer;
 const BOUNDS: Bounds = Bounds {
     max_connections: 256,
     speaks_within: Duration::from_secs(2),
+    has_http1: false,
     max_streams_per_connection: 1024,
     stream_window_bytes: 1024 * 1024,
     connection_window_bytes: 4 * 1024 * 1024,
@@ -45,7 +46,7 @@ pub(crate) async fn serve(server: Server, listener: TcpListener) {
     let service = service.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES);
     // Nobody waits for the end of a call between nodes: it is asked again.
     let (_drain, draining) = watch::channel(false);
-    let mut port = Port::new(listener, Routes::new(service), BOUNDS, draining);
+    let mut port = Port::new(listener, Routes::new(service).prepare().into_axum_router(), BOUNDS, draining);
     tokio::select! {
         never = port.serve() => match never {},
         () = node_ended => {}

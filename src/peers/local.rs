@@ -11,7 +11,7 @@ use crate::consensus::proposer::Proposer;
 use crate::engine::grant::Epoch;
 use crate::engine::key::ConnectionKey;
 use crate::engine::ring::Ring;
-use crate::owner::{self, Message, Outcome, OwnersHandle, Ticket};
+use crate::owner::{self, Informant, Message, Outcome, OwnersHandle, Ticket};
 use crate::wire::adjustment::RoutedAdjustment;
 
 /// What a session needs of its node.
@@ -21,6 +21,8 @@ pub(crate) struct Local {
     pub peers: Peers,
     /// The owners of this node.
     pub owners: OwnersHandle,
+    /// Who answers operators' questions about it.
+    pub informant: Informant,
     /// The ring, as far as this node has applied the log.
     pub rings: watch::Receiver<Arc<Ring>>,
     /// The way to the ledger.

@@ -61,6 +61,8 @@ use crate::engine::grant::{Incarnation, NodeId};
 use crate::engine::ledger::Level;
 use crate::engine::membership::{Role, THERE_WITHIN};
 use crate::engine::ring::Ring;
+use crate::owner::{Question, Told};
+use crate::wire::codec::{self, CodecError};
 use crate::wire::standing::Standing;
 use crate::wire::v1;
 
@@ -71,6 +73,9 @@ const OLDEST_PROTOCOL: u32 = 1;
 
 /// How often an address is greeted: by a node without a cluster, and between replicas, who must miss each other soon.
 const GREET_EVERY: Duration = Duration::from_millis(100);
+
+/// How long a replica has to answer a question.
+const ASKED_WITHIN: Duration = Duration::from_secs(1);
 /// Between a replica and an observer, and where nobody has answered yet.
 const GREET_SELDOM: Duration = Duration::from_millis(500);
 /// Between observers, who need nothing of each other.
@@ -258,6 +263,18 @@ impl Peers {
     }
 }
 
+impl Peers {
+    /// What a replica says to a question.
+    ///
+    /// # Errors
+    /// [`Unreachable`], after a second at the latest.
+    pub(crate) async fn ask(&self, node: NodeId, question: &Question) -> Result<Told, Unreachable> {
+        let unreachable = |error: CodecError| Unreachable { node, reason: error.to_string() };
+        let body = codec::encode(question).map_err(unreachable)?;
+        codec::decode(&self.call(node, Call::Ask, body, ASKED_WITHIN).await?).map_err(unreachable)
+    }
+}
+
 impl Transport for Peers {
     fn call(&self, to: NodeId, call: Call, body: Vec<u8>, within: Duration) -> Called<'_> {
         let unreachable = move |reason: String| Unreachable { node: to, reason };
@@ -271,6 +288,7 @@ impl Transport for Peers {
                 Call::Commit => v1::CallKind::Commit,
                 Call::Found => v1::CallKind::Found,
                 Call::Stand => v1::CallKind::Stand,
+                Call::Ask => v1::CallKind::Ask,
             };
             let request = v1::CallRequest { sender: Some(self.sender(to)), kind: kind.into(), body };
             match clock::timeout(within, link.client().call(request)).await {
@@ -279,6 +297,10 @@ impl Transport for Peers {
                 Err(timed_out) => Err(unreachable(timed_out.to_string())),
             }
         })
+    }
+
+    fn leader(&self) -> Option<NodeId> {
+        Self::leader(self)
     }
 }
 

@@ -19,9 +19,10 @@ use crate::clock;
 use crate::consensus::submitter::Submitter;
 use crate::consensus::{BelongingError, Consensus};
 use crate::engine::grant::NodeId;
+use crate::owner::Question;
 use crate::port::CalledFrom;
 use crate::wire::v1::peer_service_server::PeerService;
-use crate::wire::{standing, v1};
+use crate::wire::{codec, standing, v1};
 
 /// How many frames may be on their way to a router that is slow to read.
 const FRAMES_UNDER_WAY: usize = 16;
@@ -146,6 +147,14 @@ impl PeerService for Server {
                 self.peers.check_member(request.sender.as_ref())?;
                 consensus.stand().await;
                 Ok(Vec::new())
+            }
+            v1::CallKind::Ask => {
+                self.peers.check_member(request.sender.as_ref())?;
+                let local = self.services.borrow().local.clone().ok_or_else(|| Status::unavailable("the node is starting"))?;
+                match codec::decode::<Question>(&request.body) {
+                    Ok(question) => codec::encode(&local.informant.tell(question).await),
+                    Err(error) => Err(error),
+                }
             }
             v1::CallKind::Unspecified => return Err(Status::invalid_argument("kind: is not set: it is required")),
         };

@@ -300,7 +300,7 @@ mod tests {
     async fn a_pause_whose_caller_is_gone_counts_until_it_is_answered() {
         let (session, admission) = (Arc::new(session()), Admission::new(1));
         let ticket = Arc::new(admission.admit().unwrap());
-        let pause = Adjustment::Pause(Duration::from_secs(1));
+        let pause = Adjustment::Penalize(Duration::from_secs(1));
         drop(session.adjust(&acquire(20).key, Epoch::default(), pause, ticket));
         assert_eq!(session.next_messages().await.len(), 1);
         assert_eq!(admission.admit().unwrap_err(), 1);

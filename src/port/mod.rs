@@ -1,9 +1,10 @@
-//! A port: gRPC services on a listener, for whoever connects.
+//! A port: services on a listener, for whoever connects.
 //!
 //! Promises: connections, and what each may hold, stay within [`Bounds`]; nobody who connects can end the port or keep others from it for good.
 //! Must not: know what is served.
 
 mod connection;
+mod greeting;
 
 use std::convert::Infallible;
 use std::io;
@@ -11,10 +12,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tonic::service::Routes;
 
 use crate::clock;
 
@@ -26,8 +27,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Bounds {
     /// The most connections; further ones wait in the listener's backlog.
     pub max_connections: usize,
-    /// How long who connects has to speak HTTP/2.
+    /// How long who connects has for the first word.
     pub speaks_within: Duration,
+    /// Whether HTTP/1.1 is spoken beside HTTP/2.
+    pub has_http1: bool,
     /// The most calls at once on one connection; a client waits before it begins another.
     pub max_streams_per_connection: u32,
     /// What may be sent on one stream before it is read.
@@ -44,7 +47,7 @@ pub(crate) struct CalledFrom(pub SocketAddr);
 #[derive(Debug)]
 pub(crate) struct Port {
     listener: TcpListener,
-    services: Routes,
+    services: Router,
     bounds: Bounds,
     places: Arc<Semaphore>,
     connections: JoinSet<()>,
@@ -55,9 +58,8 @@ pub(crate) struct Port {
 
 impl Port {
     /// Services on this listener. When `draining` turns true, each connection ends as soon as its calls have.
-    pub(crate) fn new(listener: TcpListener, services: Routes, bounds: Bounds, draining: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(listener: TcpListener, services: Router, bounds: Bounds, draining: watch::Receiver<bool>) -> Self {
         let places = Arc::new(Semaphore::new(bounds.max_connections.min(Semaphore::MAX_PERMITS)));
-        let services = services.prepare();
         Self { listener, services, bounds, places, connections: JoinSet::new(), draining, failures: 0 }
     }
 

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::fields::{BadField, epoch, from_key, key, span, to_span};
+use super::claim::{claim, from_claim};
+use super::fields::{BadField, epoch, from_key, key, request_id, request_id_bytes, span, to_span};
 use super::v1;
 use super::v1::routed_adjusted::Outcome;
 use super::v1::routed_adjustment::Adjustment as Routed;
@@ -28,7 +29,10 @@ pub(crate) struct RoutedAdjustment {
 /// An adjustment as it travels.
 pub(crate) fn from_adjustment(routed: &RoutedAdjustment) -> v1::RoutedAdjustment {
     let adjustment = match &routed.adjustment {
-        Adjustment::Pause(pause) => Routed::Pause(to_span(*pause)),
+        Adjustment::Penalize(pause) => Routed::Penalize(to_span(*pause)),
+        Adjustment::Pause => Routed::Pause(v1::RoutedEnd {}),
+        Adjustment::Resume => Routed::Resume(v1::RoutedEnd {}),
+        Adjustment::Release(slot) => Routed::Release(from_claim(&routed.key, slot)),
         Adjustment::Reconcile(reconcile) => Routed::Reconcile(v1::RoutedReconcile {
             tenure: reconcile.permit.tenure.get(),
             release: reconcile.permit.release.get(),
@@ -47,7 +51,10 @@ pub(crate) fn from_adjustment(routed: &RoutedAdjustment) -> v1::RoutedAdjustment
 /// The first field that breaks its rule.
 pub(crate) fn adjustment(message: v1::RoutedAdjustment) -> Result<RoutedAdjustment, BadField> {
     let adjustment = match message.adjustment.ok_or_else(|| missing("adjustment"))? {
-        Routed::Pause(pause) => Adjustment::Pause(span("pause", pause)?),
+        Routed::Penalize(pause) => Adjustment::Penalize(span("penalize", pause)?),
+        Routed::Pause(_) => Adjustment::Pause,
+        Routed::Resume(_) => Adjustment::Resume,
+        Routed::Release(slot) => Adjustment::Release(claim(slot)?.1),
         Routed::Reconcile(reconcile) => Adjustment::Reconcile(Reconcile {
             permit: PermitId { tenure: Tenure::new(reconcile.tenure), release: ReleaseNumber::from_wire(reconcile.release) },
             charge: charge(reconcile.charged_at_nanos, reconcile.delivery)?,
@@ -68,6 +75,13 @@ pub(crate) fn from_adjusted(adjusted: &Adjusted) -> v1::RoutedAdjusted {
             refunded: Some(from_cost(*refunded)),
             owed: Some(from_cost(*owed)),
         }),
+        Adjusted::Resumed => Outcome::Resumed(v1::RoutedEnd {}),
+        Adjusted::Released { request, charge, refunded } => Outcome::Released(v1::RoutedReleased {
+            request_id: request_id_bytes(*request),
+            charged_at_nanos: charge.stamp.as_nanos(),
+            delivery: Some(to_span(charge.delivery)),
+            refunded: Some(from_cost(*refunded)),
+        }),
         Adjusted::Known => Outcome::Known(v1::RoutedEnd {}),
         Adjusted::Unknown => Outcome::Unknown(v1::RoutedEnd {}),
     };
@@ -85,6 +99,12 @@ pub(super) fn adjusted(message: v1::RoutedAdjusted) -> Result<Adjusted, BadField
             charge: charge(reconciled.charged_at_nanos, reconciled.delivery)?,
             refunded: cost("refunded", reconciled.refunded)?,
             owed: cost("owed", reconciled.owed)?,
+        },
+        Outcome::Resumed(_) => Adjusted::Resumed,
+        Outcome::Released(released) => Adjusted::Released {
+            request: request_id("request_id", &released.request_id)?,
+            charge: charge(released.charged_at_nanos, released.delivery)?,
+            refunded: cost("refunded", released.refunded)?,
         },
         Outcome::Known(_) => Adjusted::Known,
         Outcome::Unknown(_) => Adjusted::Unknown,
@@ -106,7 +126,11 @@ pub(super) fn cost(field: &str, message: Option<v1::RoutedCost>) -> Result<Cost,
     Ok(Cost { units, tokens, input_tokens, output_tokens })
 }
 
-fn charge(stamp_nanos: u64, delivery: Option<prost_types::Duration>) -> Result<Charge, BadField> {
+/// Parses a charge.
+///
+/// # Errors
+/// When its delivery bound is missing, or no span.
+pub(super) fn charge(stamp_nanos: u64, delivery: Option<prost_types::Duration>) -> Result<Charge, BadField> {
     let delivery: Duration = span("delivery", delivery.ok_or_else(|| missing("delivery"))?)?;
     Ok(Charge { stamp: LedgerTime::from_nanos(stamp_nanos), delivery })
 }
@@ -118,6 +142,8 @@ fn missing(field: &str) -> BadField {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::grant::RequestId;
+    use crate::engine::ledger::Release;
 
     #[test]
     fn an_adjustment_and_what_became_of_it_come_back_as_they_went() {
@@ -129,11 +155,15 @@ mod tests {
             Adjusted::Paused { until: LedgerTime::from_nanos(5) },
             Adjusted::Reconciled { charge, refunded: estimate, owed: actual },
         );
-        for adjustment in [Adjustment::Pause(Duration::from_secs(1)), Adjustment::Reconcile(reconcile)] {
+        let request = RequestId::new(11);
+        let release = Adjustment::Release(Release { permit, request, charge, cost: estimate });
+        let penalty = Adjustment::Penalize(Duration::from_secs(1));
+        for adjustment in [penalty, Adjustment::Pause, Adjustment::Resume, Adjustment::Reconcile(reconcile), release] {
             let routed = RoutedAdjustment { key: ConnectionKey::new("a", "b").expect("a key"), epoch: epoch(6), adjustment };
             assert_eq!(super::adjustment(from_adjustment(&routed)), Ok(routed));
         }
-        for outcome in [paused, reconciled, Adjusted::Known, Adjusted::Unknown] {
+        let released = Adjusted::Released { request, charge, refunded: estimate };
+        for outcome in [paused, Adjusted::Resumed, reconciled, released, Adjusted::Known, Adjusted::Unknown] {
             assert_eq!(adjusted(from_adjusted(&outcome)), Ok(outcome));
         }
     }

@@ -2,13 +2,20 @@
 //!
 //! Promises: what comes from outside is parsed here, once; what doesn't parse is named by its field, with its value and the rule.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use super::fields::{BadField, span, to_span};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::fields::{BadField, from_key, key, limits, required_span, to_limit, to_limits, to_span};
+use super::throttle::to_waiting;
 use super::v1;
 use crate::admin::Status;
 use crate::engine::grant::NodeId;
 use crate::engine::membership::Role;
+use crate::engine::pattern::LimitPattern;
+use crate::engine::rate::{Limits, RateLimit};
+use crate::engine::shard::{ConnectionReport, Pause};
 use crate::peers::PeerReport;
 
 /// The most nodes that are refused at once: far more than a cluster has.
@@ -65,13 +72,68 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
+/// Parses a pattern, which is required.
+///
+/// # Errors
+/// The name that breaks its rule.
+pub(crate) fn pattern(field: &str, message: Option<v1::LimitPattern>) -> Result<LimitPattern, BadField> {
+    let v1::LimitPattern { platform, connection } = message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?;
+    // A pattern is written as a key is.
+    key(field, Some(v1::ConnectionKey { platform: platform.clone(), connection: connection.clone() }))?;
+    LimitPattern::new(&platform, &connection).map_err(|invalid| BadField::new(field, invalid))
+}
+
+/// Parses limits and where they are to rule, which is required.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(crate) fn rule(field: &str, message: Option<v1::LimitRule>) -> Result<(LimitPattern, Limits), BadField> {
+    let message = message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?;
+    let pattern = pattern(&format!("{field}.pattern"), message.pattern)?;
+    Ok((pattern, limits(&format!("{field}.limits"), &message.limits)?))
+}
+
+/// Limits and where they rule, as they travel.
+pub(crate) fn to_rule((pattern, limits): (LimitPattern, Limits)) -> v1::LimitRule {
+    let (platform, connection) = (pattern.platform().to_owned(), pattern.connection().to_owned());
+    v1::LimitRule { pattern: Some(v1::LimitPattern { platform, connection }), limits: to_limits(&limits) }
+}
+
+/// Parses how many are wanted at most: 1 to `most`, and `default` when nobody says.
+///
+/// # Errors
+/// When it is more than `most`.
+pub(crate) fn at_most(field: &str, said: u32, default: usize, most: usize) -> Result<usize, BadField> {
+    match usize::try_from(said).unwrap_or(usize::MAX) {
+        0 => Ok(default),
+        said if said <= most => Ok(said),
+        said => Err(BadField::new(field, format!("is {said}: it takes 1 to {most}"))),
+    }
+}
+
+/// How a connection is, as it travels.
+pub(crate) fn to_connection((owner, report): (NodeId, ConnectionReport)) -> v1::ConnectionReport {
+    let fill = |(limit, used): &(RateLimit, u64)| v1::LimitFill { limit: Some(to_limit(limit)), used: *used };
+    v1::ConnectionReport {
+        key: Some(from_key(&report.key)),
+        owner: owner.to_string(),
+        waiting: to_waiting(&report.waiting),
+        limits: report.limits.iter().map(fill).collect(),
+        paused_for: match report.pause {
+            Some(Pause::For(span)) => Some(to_span(span)),
+            Some(Pause::UntilResumed) | None => None,
+        },
+        is_paused: report.pause == Some(Pause::UntilResumed),
+        longest_wait: report.longest_wait.map(to_span),
+    }
+}
+
 /// Parses how long a drain may take.
 ///
 /// # Errors
 /// When that is missing, negative, or longer than [`LONGEST_DRAIN`].
 pub(crate) fn drains_within(request: v1::DrainRequest) -> Result<Duration, BadField> {
-    let within = request.within.ok_or_else(|| BadField::new("within", "is not set: it is required"))?;
-    let within = span("within", within)?;
+    let within = required_span("within", request.within)?;
     if within > LONGEST_DRAIN {
         return Err(BadField::new("within", format!("is {within:?}: it may be at most {LONGEST_DRAIN:?}")));
     }
@@ -91,4 +153,45 @@ pub(crate) fn nodes(field: &str, ids: &[String]) -> Result<Vec<NodeId>, BadField
         NodeId::from_digits(id).ok_or_else(bad)
     };
     ids.iter().enumerate().map(parse).collect()
+}
+
+/// The most limits on one page.
+const MAX_PAGE: usize = 1_000;
+
+/// Which limits to list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Of this platform only.
+    pub platform: Option<String>,
+    /// Behind this pattern.
+    pub after: Option<LimitPattern>,
+    /// How many at most.
+    pub size: usize,
+}
+
+/// Parses which limits to list. A page's token is the last pattern of the page before it, percent-encoded.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(crate) fn page(platform: &str, size: u32, token: &str) -> Result<Page, BadField> {
+    let size = at_most("page_size", size, MAX_PAGE, MAX_PAGE)?;
+    let bad = || BadField::new("page_token", format!("is {token:?}: it takes what the page before it has said"));
+    let after = match token {
+        "" => None,
+        token => {
+            let (platform, connection) = token.split_once('/').ok_or_else(bad)?;
+            let name = |part: &str| percent_decode_str(part).decode_utf8().map(Cow::into_owned).map_err(|_| bad());
+            Some(LimitPattern::new(&name(platform)?, &name(connection)?).map_err(|_| bad())?)
+        }
+    };
+    Ok(Page { platform: Some(platform.to_owned()).filter(|platform| !platform.is_empty()), after, size })
+}
+
+/// A page, as it travels.
+pub(crate) fn to_page(rules: Vec<(LimitPattern, Limits)>, size: usize) -> v1::ListLimitsResponse {
+    let name = |part| utf8_percent_encode(part, NON_ALPHANUMERIC);
+    let last = rules.last().filter(|_| rules.len() >= size).map(|(last, _)| last);
+    let token = last.map(|last| format!("{}/{}", name(last.platform()), name(last.connection())));
+    let next_page_token = token.unwrap_or_default();
+    v1::ListLimitsResponse { rules: rules.into_iter().map(to_rule).collect(), next_page_token }
 }

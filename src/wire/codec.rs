@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The first byte of every encoded value.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 
 /// The longest encoding of one value, in bytes, its version byte not counted: 1 GiB, room for the snapshot of a million connections
 /// with the longest names.
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn another_version_is_refused_by_number() {
-        assert!(matches!(decode::<u64>(&[VERSION + 1, 7]), Err(CodecError::UnknownVersion { found: 3 })));
+        assert!(matches!(decode::<u64>(&[VERSION + 1, 7]), Err(CodecError::UnknownVersion { found: 4 })));
         assert!(matches!(decode::<u64>(&[]), Err(CodecError::Empty)));
     }
 

@@ -128,6 +128,15 @@ fn algorithm(field: &str, number: i32) -> Result<Algorithm, BadField> {
     }
 }
 
+/// Parses a span that is required.
+///
+/// # Errors
+/// When it is missing, or no span.
+#[cfg(feature = "cli")]
+pub(crate) fn required_span(field: &str, message: Option<prost_types::Duration>) -> Result<Duration, BadField> {
+    span(field, message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?)
+}
+
 /// Parses a span.
 ///
 /// # Errors

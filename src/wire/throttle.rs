@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
-use super::fields::{BadField, key, limits, request_id, span};
+use super::fields::{BadField, key, limits, request_id, span, to_span};
 use super::v1;
+use crate::client::Reconciled;
 use crate::engine::cost::{Cost, Dimension};
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
 use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Limits, Niceness};
+use crate::engine::throttle::Explanation;
 
 /// The longest timeout and the longest longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -90,6 +92,53 @@ pub(crate) fn try_acquire(field: &str, message: Option<v1::Acquire>) -> Result<P
         }
         Waits { timeout: None, max_wait: None } => Ok(parsed),
     }
+}
+
+/// Parses what a call has taken whose estimate was `estimate`.
+///
+/// # Errors
+/// When it says nothing.
+pub(crate) fn usage(field: &str, message: Option<v1::Usage>, estimate: Cost) -> Result<Cost, BadField> {
+    let v1::Usage { tokens, input_tokens, output_tokens } = message.unwrap_or_default();
+    if (tokens, input_tokens, output_tokens) == (None, None, None) {
+        return Err(BadField::new(field, "is not set: it takes tokens, input_tokens or output_tokens"));
+    }
+    let (input, output) = (input_tokens.map(u64::from), output_tokens.map(u64::from));
+    let sum = input.zip(output).map(|(input, output)| input + output);
+    let said =
+        [(Dimension::Tokens, tokens.map(u64::from).or(sum)), (Dimension::InputTokens, input), (Dimension::OutputTokens, output)];
+    let known = said.into_iter().filter_map(|(dimension, tokens)| Some((dimension, tokens?)));
+    Ok(known.fold(estimate, |cost, (dimension, tokens)| cost.with(dimension, tokens)))
+}
+
+/// What came of a reconcile, as it travels.
+pub(crate) fn to_reconciled(reconciled: &Reconciled) -> v1::ReconcileResponse {
+    let Reconciled { refunded, owed } = reconciled;
+    v1::ReconcileResponse { refunded: Some(to_tokens(*refunded)), owed: Some(to_tokens(*owed)) }
+}
+
+const fn to_tokens(cost: Cost) -> v1::TokenCount {
+    v1::TokenCount { tokens: cost.tokens, input_tokens: cost.input_tokens, output_tokens: cost.output_tokens }
+}
+
+/// How a request stands, as it travels to a client.
+pub(crate) fn to_explained(explanation: &Explanation) -> v1::ExplainResponse {
+    let Explanation { position, ahead, estimated_wait, waited } = explanation;
+    v1::ExplainResponse {
+        position: count(*position),
+        ahead: to_waiting(ahead),
+        estimated_wait: estimated_wait.map(to_span),
+        waited: Some(to_span(*waited)),
+    }
+}
+
+/// So many of each niceness, as they travel.
+pub(crate) fn to_waiting(waiting: &[(Niceness, usize)]) -> Vec<v1::WaitingCount> {
+    waiting.iter().map(|(niceness, waiters)| v1::WaitingCount { niceness: niceness.get(), count: count(*waiters) }).collect()
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 fn wait(field: &str, message: prost_types::Duration) -> Result<Duration, BadField> {

@@ -192,7 +192,7 @@ async fn numbers_as_large_as_they_can_be_and_messages_without_content_disturb_no
         estimate: Some(most),
         actual: Some(most),
     };
-    let (reconcile, pause) = (Adjustment::Reconcile(reconcile), Adjustment::Pause(longest));
+    let (reconcile, pause) = (Adjustment::Reconcile(reconcile), Adjustment::Penalize(longest));
     for (number, adjustment) in [(2, reconcile), (3, pause)] {
         let routed = v1::RoutedAdjustment { key: acquire(&name, 1).key, epoch: u64::MAX, adjustment: Some(adjustment) };
         talk.say([(number, RouterSays::Adjust(routed))]).await;

@@ -205,7 +205,7 @@ impl Writer {
             DraftEpoch::Wrong(index) => Epoch(LogIndex(index)),
         };
         let action = match action {
-            DraftAction::Pause(millis) => Action::Adjust(Adjustment::Pause(ms(millis))),
+            DraftAction::Pause(millis) => Action::Adjust(Adjustment::Penalize(ms(millis))),
             DraftAction::Reconcile { of, permit, estimate, actual } => {
                 let charge = self.charges.iter().rev().nth(of).copied();
                 let charge = charge.unwrap_or(Charge { stamp: at(1), delivery: ms(0) });

@@ -192,7 +192,7 @@ impl Oracle {
             }
             let connection = self.connections.entry(proposal.key.clone()).or_default();
             match &proposal.action {
-                Action::Adjust(Adjustment::Pause(pause)) => {
+                Action::Adjust(Adjustment::Penalize(pause)) => {
                     let until = self.now + *pause;
                     connection.paused_until = connection.paused_until.max(until);
                     assert_eq!(*verdict, Verdict::Adjusted { stamp: self.now, adjusted: Adjusted::Paused { until } });

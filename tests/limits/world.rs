@@ -153,7 +153,7 @@ impl World {
         if self.is_waiting() {
             return;
         }
-        let batch = self.batch(Action::Adjust(Adjustment::Pause(pause)));
+        let batch = self.batch(Action::Adjust(Adjustment::Penalize(pause)));
         self.apply(Command::Propose(batch));
         let (stamp, until) = (self.ledger.now(), self.ledger.now() + pause);
         self.throttle.adjusted(stamp, &Adjusted::Paused { until });

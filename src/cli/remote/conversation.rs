@@ -173,7 +173,7 @@ impl Conversation {
         let now = self.clock.now();
         match message {
             // Of the grant before, which came too late.
-            Said::Ended(_) => self.keep(waiting),
+            Said::Ended(_) | Said::Reconciled(_) => self.keep(waiting),
             Said::Granted(granted) => match Granted::parse(&granted, now) {
                 None => {
                     self.keep(waiting);

@@ -34,7 +34,7 @@ fn log() -> Vec<Entry<TypeConfig>> {
         let ask = Ask { limits, delivery, least: Cost::ONE, most: Cost::of(1 + index % 4) };
         let earlier = Charge { stamp: stamp(index.saturating_sub(61)), delivery: Duration::from_millis((index + 4) % 5) };
         let action = match index % 9 {
-            8 => Action::Adjust(Adjustment::Pause(Duration::from_millis(index))),
+            8 => Action::Adjust(Adjustment::Penalize(Duration::from_millis(index))),
             _ => Action::Slots { returns: vec![Return { charge: earlier, cost: Cost::ONE }], ask: Some(ask) },
         };
         let number = BatchNumber(NonZeroU64::new(index).unwrap());

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{Adjusted, Adjustment, Ask, Reconcile, Return, Verdict};
+use super::command::{Adjusted, Adjustment, Ask, Reconcile, Release, Return, Verdict};
+use super::given_back::GivenBack;
 use super::hold::Hold;
 use super::open_permits::OpenPermits;
 use crate::engine::cost::{Cost, Dimension};
 use crate::engine::grant::{Charge, Incarnation};
 use crate::engine::limiter::{Limiter, Room};
+use crate::engine::rate::Limits;
 use crate::engine::time::LedgerTime;
 
 /// How long the ledger asks an owner to wait whose limits it cannot take at all.
@@ -23,15 +25,28 @@ pub(super) struct Account {
     pub(super) charger: Option<(Incarnation, LedgerTime)>,
     /// Estimates of calls that may still say what they have taken.
     pub(super) open_permits: OpenPermits,
+    given_back: GivenBack,
     /// Where the account stands in the order of expiry: at, or before, the time when it can be forgotten.
     pub(super) listed_at: LedgerTime,
 }
 
 impl Account {
-    /// Charges what the ask wants and every limit has room for, when nothing holds the connection back.
-    pub(super) fn charge(&mut self, owner: Incarnation, ask: &Ask, stamp: LedgerTime, hold: Option<Hold>) -> Verdict {
-        if let Err(at) = self.limiter.state(&ask.limits, stamp) {
-            return Verdict::NotBefore { stamp, at };
+    /// Charges what the ask wants and every limit has room for, when nothing holds the connection back. A policy rules over the limits of the ask.
+    pub(super) fn charge(
+        &mut self,
+        owner: Incarnation,
+        ask: &Ask,
+        policy: Option<&Limits>,
+        stamp: LedgerTime,
+        hold: Option<Hold>,
+    ) -> Verdict {
+        match policy {
+            Some(policy) => self.limiter.impose(policy, stamp),
+            None => {
+                if let Err(at) = self.limiter.state(&ask.limits, stamp) {
+                    return Verdict::NotBefore { stamp, at };
+                }
+            }
         }
         if let Some(hold) = hold {
             self.limiter.pause(hold.until(self.limiter.limits()));
@@ -67,11 +82,14 @@ impl Account {
     /// Whoever owns the connection passes it on; whose it is does not matter.
     pub(super) fn adjust(&mut self, adjustment: &Adjustment, stamp: LedgerTime) -> Adjusted {
         match adjustment {
-            Adjustment::Pause(pause) => {
-                let until = stamp + *pause;
-                self.limiter.pause(until);
-                Adjusted::Paused { until }
+            Adjustment::Penalize(pause) => self.pause(stamp + *pause),
+            Adjustment::Pause => self.pause(LedgerTime::END),
+            Adjustment::Resume => {
+                self.limiter.resume();
+                Adjusted::Resumed
             }
+            Adjustment::Release(release) => self.release(release, stamp),
+            Adjustment::Reconcile(reconcile) if self.given_back.has(reconcile.permit) => Adjusted::Unknown,
             Adjustment::Reconcile(reconcile) => match self.open_permits.close(reconcile, stamp) {
                 Ok(()) => {
                     let Reconcile { charge, estimate, actual, .. } = *reconcile;
@@ -85,6 +103,27 @@ impl Account {
                 Err(refused) => refused,
             },
         }
+    }
+
+    fn pause(&mut self, until: LedgerTime) -> Adjusted {
+        self.limiter.pause(until);
+        Adjusted::Paused { until }
+    }
+
+    /// Takes a slot back by its permit's name, while its charge counts.
+    fn release(&mut self, release: &Release, stamp: LedgerTime) -> Adjusted {
+        let Release { permit, request, charge, cost } = *release;
+        if self.given_back.has(permit) {
+            return Adjusted::Known;
+        }
+        let until = self.limiter.counts_until(charge);
+        let is_over = until <= stamp || self.open_permits.is_reconciled(charge, permit);
+        if is_over || !self.given_back.note(permit, until, stamp) {
+            return Adjusted::Unknown;
+        }
+        let refunded = self.limiter.refund(charge, cost);
+        self.open_permits.give_back(charge, cost);
+        Adjusted::Released { request, charge, refunded }
     }
 
     /// When nothing of the connection has to be remembered any more.

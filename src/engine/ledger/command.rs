@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::level::{Level, UnknownLevel};
 use crate::engine::cost::Cost;
-use crate::engine::grant::{Charge, Epoch, Incarnation, ReleaseNumber, ShardCount, Tenure};
+use crate::engine::grant::{Charge, Epoch, Incarnation, ReleaseNumber, RequestId, ShardCount, Tenure};
 use crate::engine::key::ConnectionKey;
+use crate::engine::pattern::LimitPattern;
 use crate::engine::rate::Limits;
 use crate::engine::time::LedgerTime;
 
@@ -62,6 +63,18 @@ pub enum Command {
         /// A level that all replicas know.
         to: Level,
     },
+    /// From now on these limits rule over the connections that the pattern means, whatever their callers say.
+    SetLimits {
+        /// Which connections.
+        pattern: LimitPattern,
+        /// What rules.
+        limits: Limits,
+    },
+    /// The limits of exactly this pattern rule no more. Where they did, they go on for one window beside those that rule then.
+    DeleteLimits {
+        /// Which.
+        pattern: LimitPattern,
+    },
 }
 
 /// The number of a batch among those of its incarnation: 1, 2, 3, …
@@ -108,9 +121,28 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Adjustment {
     /// Lets nothing through for so long, counted from the entry's stamp.
-    Pause(Duration),
+    Penalize(Duration),
+    /// Lets nothing through until it is resumed.
+    Pause,
+    /// Ends every pause.
+    Resume,
     /// Counts what a call has taken instead of what it was estimated to take.
     Reconcile(Reconcile),
+    /// Takes a slot back with which nothing was started, whoever owns the connection by now.
+    Release(Release),
+}
+
+/// A slot that goes back by its permit's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Release {
+    /// Whose slot: it goes back once.
+    pub permit: PermitId,
+    /// To which request it was granted: it may be granted again.
+    pub request: RequestId,
+    /// Where it was charged.
+    pub charge: Charge,
+    /// What was charged.
+    pub cost: Cost,
 }
 
 /// Names a grant: the release number, in the tenure that has drawn it.
@@ -140,9 +172,11 @@ pub struct Reconcile {
 pub enum Adjusted {
     /// Nothing is let through before this moment.
     Paused {
-        /// The end of this pause; another may end later.
+        /// The end of this pause, and that of all time when it is to be resumed; another may end later.
         until: LedgerTime,
     },
+    /// Nothing is paused any more.
+    Resumed,
     /// What was taken counts from now on, not what was estimated.
     Reconciled {
         /// Where the estimate was charged.
@@ -152,9 +186,19 @@ pub enum Adjusted {
         /// What counts beside it from this entry on, whether there was room or not: what was estimated too little.
         owed: Cost,
     },
-    /// An earlier reconcile of this permit has counted: nothing was done.
+    /// The slot is free again.
+    Released {
+        /// To which request it was granted.
+        request: RequestId,
+        /// Where it was charged.
+        charge: Charge,
+        /// What has come back: less than was charged where part of it has left already.
+        refunded: Cost,
+    },
+    /// It was reconciled, or given back, before: nothing was done.
     Known,
-    /// No permit of this charge is open: its windows have passed, or no limit on tokens was charged. Nothing was done.
+    /// No permit of this charge is open: its windows have passed, no limit on tokens was charged, or it was given back and not reconciled, or the other way round. Nothing was
+    /// done.
     Unknown,
 }
 
@@ -248,5 +292,20 @@ pub enum Answer {
     Raised {
         /// The one that was asked for, or a later one.
         level: Level,
+    },
+    /// The pattern's limits rule.
+    LimitsSet {
+        /// Whether it had others before.
+        has_replaced: bool,
+    },
+    /// There are too many patterns: nothing was done.
+    TooManyPolicies {
+        /// The bound.
+        max: usize,
+    },
+    /// The pattern has no limits.
+    LimitsDeleted {
+        /// Whether it had any before.
+        were_set: bool,
     },
 }

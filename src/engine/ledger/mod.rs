@@ -6,10 +6,12 @@
 
 mod account;
 mod command;
+mod given_back;
 mod hold;
 mod leader_clock;
 mod level;
 mod open_permits;
+mod policies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,11 +19,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::command::{
-    Action, Adjusted, Adjustment, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, PermitId, Proposal, Reconcile, Return,
-    Verdict,
+    Action, Adjusted, Adjustment, Answer, Ask, Batch, BatchNumber, Command, LedgerEntry, PermitId, Proposal, Reconcile, Release,
+    Return, Verdict,
 };
 pub use self::leader_clock::LeaderClock;
 pub use self::level::{Level, UnknownLevel};
+pub use self::policies::{MAX_POLICIES, Policies};
 
 use self::account::Account;
 use self::hold::Hold;
@@ -54,6 +57,11 @@ pub struct Ledger {
     accounts: BTreeMap<ConnectionKey, Account>,
     /// `None` as soon as it is over.
     hold: Option<Hold>,
+    policies: Policies,
+    /// The entry that has changed them last.
+    policies_changed: LogIndex,
+    /// Charges after which more counted than a limit has. One is a bug.
+    over_grants: u64,
     /// (when to look, account), derived from the accounts.
     #[serde(skip)]
     expiries: BTreeSet<(LedgerTime, ConnectionKey)>,
@@ -96,6 +104,15 @@ impl Ledger {
             Command::Raise { to } => {
                 self.level = self.level.max(*to);
                 Answer::Raised { level: self.level }
+            }
+            Command::SetLimits { pattern, limits } => {
+                self.policies_changed = index;
+                let set = self.policies.set(pattern, limits);
+                set.map_or_else(|max| Answer::TooManyPolicies { max }, |has_replaced| Answer::LimitsSet { has_replaced })
+            }
+            Command::DeleteLimits { pattern } => {
+                self.policies_changed = index;
+                Answer::LimitsDeleted { were_set: self.policies.delete(pattern) }
             }
         }
     }
@@ -179,12 +196,16 @@ impl Ledger {
         let verdict = match &proposal.action {
             Action::Slots { returns, ask } => {
                 returns.iter().for_each(|given_back| account.give_back(owner, given_back));
-                ask.as_ref().map_or(Verdict::Done { stamp }, |ask| account.charge(owner, ask, stamp, hold))
+                let policy = ask.as_ref().and_then(|_| self.policies.ruling(&proposal.key)).map(|(_, limits)| limits);
+                ask.as_ref().map_or(Verdict::Done { stamp }, |ask| account.charge(owner, ask, policy, stamp, hold))
             }
             Action::Adjust(adjustment) => Verdict::Adjusted { stamp, adjusted: account.adjust(adjustment, stamp) },
         };
-        if let (Verdict::Charged { .. }, Some(rest)) = (&verdict, self.level.rest_after_charge()) {
-            account.limiter.pause(stamp + rest);
+        if let Verdict::Charged { .. } = verdict {
+            self.over_grants += u64::from(account.limiter.is_over());
+            if let Some(rest) = self.level.rest_after_charge() {
+                account.limiter.pause(stamp + rest);
+            }
         }
         // A place in the order of expiry is only ever too early, and corrected when it comes up: a busy
         // connection moves once a window, not once a charge.
@@ -253,6 +274,18 @@ impl Ledger {
     #[must_use]
     pub fn limiter(&self, key: &ConnectionKey) -> Option<Limiter> {
         self.accounts.get(key).map(|account| account.limiter.clone())
+    }
+
+    /// The limits that rule over callers', and the entry that has changed them last.
+    #[must_use]
+    pub const fn policies(&self) -> (&Policies, LogIndex) {
+        (&self.policies, self.policies_changed)
+    }
+
+    /// How many charges were made after which more counted than a limit has: none, unless the ledger has a bug.
+    #[must_use]
+    pub const fn over_grants(&self) -> u64 {
+        self.over_grants
     }
 
     /// Whether there are connections to forget that the newest entry left for the next.

@@ -65,6 +65,11 @@ impl OpenPermits {
         Ok(())
     }
 
+    /// Whether what a permit of this charge has taken was said.
+    pub(super) fn is_reconciled(&self, charge: Charge, permit: PermitId) -> bool {
+        self.0.iter().any(|open| open.charge == charge && open.reconciled.contains(&permit))
+    }
+
     /// When the last of them is closed; the origin when none is open.
     pub(super) fn close_at(&self) -> LedgerTime {
         self.0.iter().map(|open| open.until).fold(LedgerTime::ZERO, LedgerTime::max)

@@ -142,6 +142,15 @@ impl<L: TimeLine> Meter<L> {
         }
     }
 
+    /// Whether more than `count` counts right after a charge: by a bucket, at the moment from which that charge counts.
+    #[must_use]
+    pub fn is_over(&self, count: u64) -> bool {
+        match self {
+            Self::Window(window) => window.held() > count,
+            Self::Bucket(bucket) => bucket.charged_since(bucket.counts_from()) > count,
+        }
+    }
+
     /// The units that count at `now`.
     #[must_use]
     pub fn held(&self, now: Moment<L>) -> u64 {

@@ -24,7 +24,7 @@ pub use self::meter::Meter;
 pub use self::room::Room;
 pub use self::sliding_window::{MAX_RUNS, SlidingWindow};
 pub use self::timetable::{Call, NoTime, grant_times};
-use crate::engine::cost::{Cost, Dimension};
+use crate::engine::cost::Cost;
 use crate::engine::grant::Charge;
 use crate::engine::rate::{Limits, MAX_LIMITS, RateLimit};
 use crate::engine::time::{Ledger, LedgerTime};
@@ -94,6 +94,16 @@ impl Limiter {
         self.rules.sort_unstable_by_key(|rule| rule.limit);
         self.rules.iter_mut().filter(|rule| is_stated(&rule.limit)).for_each(|rule| rule.stated_at = now);
         Ok(())
+    }
+
+    /// Notes that exactly `limits` rule at `now`, whatever was stated before: what was charged counts by them from now on.
+    pub fn impose(&mut self, limits: &Limits, now: LedgerTime) {
+        if !self.is_exactly(limits) {
+            let has = |limit: &RateLimit| self.rules.iter().find(|rule| rule.limit == *limit).map(|rule| rule.meter.clone());
+            let meter = |limit: &RateLimit| has(limit).unwrap_or_else(|| self.meter_for(limit, now));
+            self.rules = limits.iter().map(|limit| Rule { limit: *limit, stated_at: now, meter: meter(limit) }).collect();
+        }
+        self.rules.iter_mut().for_each(|rule| rule.stated_at = now);
     }
 
     /// A meter for a limit that is new here, with the longest history there is of its dimension.
@@ -203,6 +213,23 @@ impl Limiter {
         self.paused_until = self.paused_until.max(until);
     }
 
+    /// Ends every pause.
+    pub fn resume(&mut self) {
+        self.paused_until = LedgerTime::ZERO;
+    }
+
+    /// Until when nothing is let through, if that is after `now`: [`LedgerTime::END`] until it is resumed.
+    #[must_use]
+    pub fn paused_until(&self, now: LedgerTime) -> Option<LedgerTime> {
+        Some(self.paused_until).filter(|until| *until > now)
+    }
+
+    /// Whether right after a charge more counts than some limit has. That is never so: what is owed leaves no room for a charge.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.rules.iter().any(|rule| rule.meter.is_over(u64::from(rule.limit.request_count().get())))
+    }
+
     /// When the limiter has nothing to remember any more: no charge counts, no pause holds, and every rule has lapsed.
     #[must_use]
     pub fn forgotten_at(&self) -> LedgerTime {
@@ -236,14 +263,9 @@ impl Limiter {
         self.rules.iter().map(|rule| rule.limit.guard()).max().unwrap_or_default()
     }
 
-    /// The units that count at `now`, of the limit that is fullest, in its own dimension: (held, allowed).
-    #[must_use]
-    pub fn fill(&self, now: LedgerTime, dimension: Dimension) -> Option<(u64, u32)> {
-        self.rules
-            .iter()
-            .filter(|rule| rule.limit.dimension() == dimension)
-            .map(|rule| (rule.meter.held(now), rule.limit.request_count().get()))
-            .max_by_key(|&(held, allowed)| held.saturating_mul(1_000_000) / u64::from(allowed))
+    /// How much counts at `now` of each limit.
+    pub fn fill(&self, now: LedgerTime) -> impl Iterator<Item = (RateLimit, u64)> + '_ {
+        self.rules.iter().map(move |rule| (rule.limit, rule.meter.held(now)))
     }
 }
 

@@ -264,6 +264,14 @@ impl<T> Queue<T> {
         self.lanes.iter().map(|(&niceness, lane)| (niceness, lane.living())).filter(|(_, living)| *living > 0)
     }
 
+    /// How many wait at each niceness, those set aside among them.
+    #[must_use]
+    pub fn all_depths(&self) -> Vec<(Niceness, usize)> {
+        let mut depths: BTreeMap<Niceness, usize> = self.depths().collect();
+        self.aside.iter().for_each(|(&niceness, lane)| *depths.entry(niceness).or_default() += lane.living());
+        depths.into_iter().collect()
+    }
+
     /// When the next waiter stops waiting.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Timestamp> {

@@ -7,7 +7,7 @@ use crate::engine::grant::{Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Proposal, Verdict};
 use crate::engine::limiter::Limiter;
-use crate::engine::rate::RateLimit;
+use crate::engine::rate::{Limits, RateLimit};
 use crate::engine::ring::Ring;
 use crate::engine::throttle::Refusal;
 use crate::engine::time::{LedgerTime, Timestamp};
@@ -31,6 +31,9 @@ pub trait View {
 
     /// A copy of a connection's limiter, or the number of tracked connections when it is not among them; and the stamp of the newest entry that it has seen.
     fn limiter(&self, key: &ConnectionKey) -> (Result<Limiter, usize>, LedgerTime);
+
+    /// The limits that an operator has set for a connection, as far as they are known here.
+    fn policy(&self, key: &ConnectionKey) -> Option<Limits>;
 
     /// How many connections all shards of this node have in memory.
     fn residents(&self) -> usize;

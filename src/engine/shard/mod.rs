@@ -10,8 +10,10 @@
 //!
 //! The ring's moves are in `moves`, the order of wakes in `wakes`.
 
+mod changes;
 mod effect;
 mod moves;
+mod report;
 mod wakes;
 
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +23,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 
 pub use self::effect::{Caller, Effect, Settled, View};
+pub use self::report::{ConnectionReport, Pause};
 use crate::engine::fault::Fault;
 use crate::engine::grant::{Epoch, Grant, RequestId, Sequence, ShardId};
 use crate::engine::key::ConnectionKey;
@@ -187,22 +190,6 @@ impl<T: Caller> Shard<T> {
         self.connections.get(key)?.throttle.explain(self.ledger_clock.now(local), request)
     }
 
-    /// Notes what the ledger has changed, for nobody who waits, and at which stamp: once, whether or not this node has applied it yet.
-    pub fn adjusted(&mut self, local: Timestamp, key: ConnectionKey, change: (LedgerTime, Adjusted), view: &impl View) {
-        let (stamp, adjusted) = change;
-        let applied = view.newest_stamp().0;
-        self.ahead.retain(|(_, (stamp, _))| *stamp > applied);
-        match self.connections.get(&key).map(|resident| resident.copied_at) {
-            Some(copied_at) if copied_at < stamp => {
-                let now = self.ledger_clock.now(local);
-                self.with(now, &key, |throttle, _, _| throttle.adjusted(stamp, &adjusted));
-            }
-            None if applied < stamp => self.ahead.push((key, change)),
-            // Whoever reads it from the ledger has it.
-            Some(_) | None => {}
-        }
-    }
-
     /// Takes the ledger's answers to proposals of this shard, all of one batch at once.
     pub fn settled(&mut self, local: Timestamp, settled: Vec<Settled>) {
         // All slots of one batch were as slow as the slowest of them.
@@ -280,7 +267,8 @@ impl<T: Caller> Shard<T> {
             Throttle::taken_over(limiter, Settling::starting(now.local, CALM, LONGEST_SETTLING))
         } else {
             Throttle::new(limiter)
-        };
+        }
+        .ruled_by(view.policy(key));
         let missed = self.ahead.iter().filter(|(of, (stamp, _))| of == key && *stamp > copied_at);
         missed.for_each(|(_, (stamp, adjusted))| throttle.adjusted(*stamp, adjusted));
         self.connections.insert(key.clone(), Box::new(Resident { throttle, is_leaving: false, wakes_at: None, copied_at }));

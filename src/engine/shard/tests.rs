@@ -86,7 +86,7 @@ fn taken(applied: u64, hears_first: bool) -> u64 {
         hear(&mut shard);
     }
     let limiter = shard.connections[&key].throttle.limiter();
-    limiter.fill(at(30), Dimension::Tokens).unwrap().0
+    limiter.fill(at(30)).find(|(limit, _)| limit.dimension() == Dimension::Tokens).unwrap().1
 }
 
 #[test]

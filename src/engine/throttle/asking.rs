@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Effect, Now, Patience, Refusal, Throttle};
+use super::admission::not_before;
+use super::{Effect, Now, Patience, Throttle};
 use crate::engine::cost::Cost;
 use crate::engine::grant::RequestId;
 use crate::engine::ledger::Ask;
@@ -39,8 +40,8 @@ impl<T> Throttle<T> {
             Vec::new()
         };
         for waiter in tried.into_iter().filter_map(|request| self.queue.remove(request)).collect::<Vec<_>>() {
-            let retry_after = self.earliest(now, waiter.niceness, waiter.cost).saturating_since(now.local);
-            effects.push(Effect::Refuse { reply: waiter.reply, refusal: Refusal::NotNow { retry_after } });
+            let refusal = not_before(now, self.earliest(now, waiter.niceness, waiter.cost));
+            effects.push(Effect::Refuse { reply: waiter.reply, refusal });
         }
         ask
     }
@@ -51,15 +52,15 @@ impl<T> Throttle<T> {
         if self.not_before > now.ledger {
             return None;
         }
-        let (mut limits, least) = (first.limits.clone(), first.cost);
-        if let Err(until) = self.limiter.state(&limits, now.ledger) {
+        let (mut limits, least) = (self.ruling(&first.limits).clone(), first.cost);
+        if let Err(until) = self.state(&limits, now.ledger) {
             self.not_before = until;
             return None;
         }
         let mut room = self.limiter.room(now.ledger);
         let (mut most, mut served) = (Cost::ZERO, 0);
         for waiter in self.queue.iter().take(MAX_WAITERS_PER_ASK) {
-            if !waiter.limits.is_same(&limits) {
+            if self.policy.is_none() && !waiter.limits.is_same(&limits) {
                 // Callers differ: what all of them state holds for all of them.
                 let Ok(union) = limits.union(&waiter.limits) else {
                     break;

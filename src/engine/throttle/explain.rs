@@ -6,6 +6,7 @@ use super::{Now, Throttle};
 use crate::engine::cost::Cost;
 use crate::engine::grant::RequestId;
 use crate::engine::rate::Niceness;
+use crate::engine::time::LedgerTime;
 
 /// How a waiter stands, at the moment when somebody asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct Explanation {
     /// How many are served before it, of each niceness that has any, the most urgent first.
     pub ahead: Vec<(Niceness, usize)>,
     /// How long it waits from now on, if nobody comes before it and nobody ahead leaves: a lower bound otherwise. `None` when a limit has changed so
-    /// that it never fits.
+    /// that it never fits, and while the connection is paused until somebody resumes it.
     pub estimated_wait: Option<Duration>,
     /// How long it has waited already.
     pub waited: Duration,
@@ -39,7 +40,9 @@ impl<T> Throttle<T> {
         Some(Explanation {
             position: 1 + ahead.iter().map(|(_, count)| count).sum::<usize>(),
             ahead,
-            estimated_wait: earliest.map(|at| now.local_time_of(at).saturating_since(now.local)),
+            estimated_wait: earliest
+                .filter(|at| *at < LedgerTime::END)
+                .map(|at| now.local_time_of(at).saturating_since(now.local)),
             waited: now.local.saturating_since(waiter.arrived_at),
         })
     }

@@ -17,6 +17,7 @@
 mod absence;
 mod admission;
 mod asking;
+mod changes;
 mod effect;
 mod estimate;
 mod explain;
@@ -35,7 +36,7 @@ use self::remembered::Remembered;
 use crate::engine::cost::Cost;
 use crate::engine::fault::Fault;
 use crate::engine::grant::{Charge, Grant, RequestId, Sequence};
-use crate::engine::ledger::{Action, Adjusted, Return, Verdict};
+use crate::engine::ledger::{Action, Return, Verdict};
 use crate::engine::limiter::Limiter;
 use crate::engine::queue::{Queue, Waiter};
 use crate::engine::rate::Limits;
@@ -75,6 +76,8 @@ pub struct Throttle<T> {
     not_before: LedgerTime,
     /// Until then waiters of an owner that is gone come back, in any order.
     settling: Option<Settling>,
+    /// What an operator has set: it rules over what callers say.
+    policy: Option<Limits>,
 }
 
 impl<T> Throttle<T> {
@@ -90,6 +93,7 @@ impl<T> Throttle<T> {
             remembered: Remembered::default(),
             not_before: LedgerTime::ZERO,
             settling: None,
+            policy: None,
         }
     }
 
@@ -108,11 +112,12 @@ impl<T> Throttle<T> {
     pub fn acquire(
         &mut self,
         now: Now,
-        acquire: Acquire<T>,
+        mut acquire: Acquire<T>,
         bounds: Bounds,
         sequence: &mut Sequence,
         effects: &mut Vec<Effect<T>>,
     ) {
+        acquire.cost = self.estimate(acquire.cost);
         // Not only who may be sent again: a router that has lost its session comes back before the session's end is known here.
         if let Some(waiter) = self.queue.get(acquire.request) {
             let refused = if acquire.is_retry_of(waiter) {
@@ -147,22 +152,6 @@ impl<T> Throttle<T> {
     pub fn cancel(&mut self, request: RequestId, is_gone: impl FnOnce(&T) -> bool) -> Option<T> {
         self.queue.get(request).filter(|waiter| is_gone(&waiter.reply))?;
         self.queue.remove(request).map(|waiter| waiter.reply)
-    }
-
-    /// Notes what the ledger has changed at `stamp`, for nobody who waits.
-    pub fn adjusted(&mut self, stamp: LedgerTime, adjusted: &Adjusted) {
-        match *adjusted {
-            Adjusted::Paused { until } => self.limiter.pause(until),
-            Adjusted::Reconciled { charge, refunded, owed } => {
-                self.limiter.refund(charge, refunded);
-                self.limiter.owe(stamp, owed);
-                if refunded != Cost::ZERO {
-                    // There may be room where the ledger said that there was none.
-                    self.not_before = stamp;
-                }
-            }
-            Adjusted::Known | Adjusted::Unknown => {}
-        }
     }
 
     /// Lets waiters go whose time is over, and says what to propose now, if anything. `slowest` is the slowest delivery seen lately; `is_present`
@@ -225,7 +214,7 @@ impl<T> Throttle<T> {
             (Verdict::Charged { stamp, cost }, Some((limits, delivery))) => {
                 let charge = Charge { stamp: *stamp, delivery };
                 // The ledger had room for these limits, so its rules, which the mirror follows, have too.
-                if self.limiter.state(&limits, *stamp).is_ok() {
+                if self.state(&limits, *stamp).is_ok() {
                     self.limiter.charge(charge, *cost);
                 }
                 let slots = Slots { proposed_at: in_flight.proposed_at, charge, cost: *cost, limits };
@@ -266,7 +255,8 @@ impl<T> Throttle<T> {
         let guard = self.limiter.guard();
         let age = now.local.saturating_since(proposed_at);
         if charge.delivery.is_zero() || age <= charge.delivery {
-            let fits = |first: &Waiter<T>, left: Cost| first.cost.fits_in(left) && limits.covers(&first.limits);
+            let is_ruled = self.policy.is_some();
+            let fits = |first: &Waiter<T>, left: Cost| first.cost.fits_in(left) && (is_ruled || limits.covers(&first.limits));
             while left != Cost::ZERO {
                 self.set_absent_aside(charge.delivery, is_present);
                 let Some(waiter) = self.queue.pop_first_if(|first| fits(first, left)) else { break };
@@ -302,10 +292,7 @@ impl<T> Throttle<T> {
     fn expire(&mut self, now: Now, effects: &mut Vec<Effect<T>>) {
         while let Some(waiter) = self.queue.pop_expired(now.local) {
             let refusal = match waiter.patience {
-                Patience::MaxWait(_) => {
-                    let earliest = self.earliest(now, waiter.niceness, waiter.cost);
-                    Refusal::NotNow { retry_after: earliest.saturating_since(now.local) }
-                }
+                Patience::MaxWait(_) => admission::not_before(now, self.earliest(now, waiter.niceness, waiter.cost)),
                 Patience::Deadline(_) | Patience::Endless | Patience::Never => {
                     Refusal::Deadline { waited: now.local.saturating_since(waiter.arrived_at) }
                 }

@@ -1,5 +1,6 @@
 //! What comes back: slots with which nothing was started, and with those that came too late, their waiters.
 
+use super::admission::not_before;
 use super::{Acquire, Effect, Now, Patience, Refusal, Throttle};
 use crate::engine::grant::{Grant, RequestId, Sequence};
 use crate::engine::ledger::Return;
@@ -27,11 +28,12 @@ impl<T> Throttle<T> {
             return;
         }
         if acquire.patience == Patience::Never {
-            let retry_after = self.earliest(now, acquire.niceness, acquire.cost).saturating_since(now.local);
-            effects.push(Effect::Refuse { reply: acquire.reply, refusal: Refusal::NotNow { retry_after } });
+            let refusal = not_before(now, self.earliest(now, acquire.niceness, acquire.cost));
+            effects.push(Effect::Refuse { reply: acquire.reply, refusal });
             return;
         }
-        let Acquire { request, retryable, niceness, cost, limits, patience, reply, .. } = acquire;
+        let Acquire { request, retryable, niceness, limits, patience, reply, .. } = acquire;
+        let cost = self.estimate(acquire.cost);
         let (arrived_at, arrival, waits_since) = (grant.arrived_at, grant.arrival, sequence.arrival());
         let waiter = Waiter { request, retryable, niceness, cost, limits, arrived_at, arrival, waits_since, patience, reply };
         self.queue.insert(waiter);

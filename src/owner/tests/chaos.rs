@@ -43,7 +43,7 @@ async fn work(router: Arc<Router>, clock: Clock, mut random: StdRng, ends_at: Ti
             waited: Duration::ZERO,
         };
         if random.random_ratio(1, 300) {
-            router.adjust(&request.key, Adjustment::Pause(Duration::from_millis(5))).await.unwrap();
+            router.adjust(&request.key, Adjustment::Penalize(Duration::from_millis(5))).await.unwrap();
         }
         let gives_up_after = Duration::from_micros(random.random_range(0..120_000));
         let Ok(Ok(routed)) = clock::timeout(gives_up_after, router.acquire(&request)).await else { continue };

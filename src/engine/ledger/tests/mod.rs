@@ -95,8 +95,14 @@ impl Log {
     fn held(&self, name: &str) -> u64 {
         self.ledger
             .limiter(&key(name))
-            .and_then(|limiter| limiter.fill(self.ledger.now(), Dimension::Units))
-            .map_or(0, |(held, _)| held)
+            .and_then(|limiter| {
+                limiter
+                    .fill(self.ledger.now())
+                    .filter(|(limit, _)| limit.dimension() == Dimension::Units)
+                    .map(|(_, held)| held)
+                    .max()
+            })
+            .unwrap_or(0)
     }
 
     fn tick(&mut self, millis: u64) {
@@ -261,7 +267,7 @@ fn a_connection_at_its_limit_delays_no_other() {
 fn a_pause_counts_from_its_entry_and_holds_whoever_asks() {
     let mut log = Log::new();
     let (owner, limits) = (run(NODE, 1), per(3, 1000));
-    let pause = Action::Adjust(Adjustment::Pause(Duration::from_secs(5)));
+    let pause = Action::Adjust(Adjustment::Penalize(Duration::from_secs(5)));
     assert_eq!(
         log.propose(100, owner, "a", pause),
         Verdict::Adjusted { stamp: at(100), adjusted: Adjusted::Paused { until: at(5_100) } }

@@ -7,9 +7,9 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::MAX_MESSAGE_BYTES;
 use super::admin::AdminApi;
 use super::throttle::ThrottleApi;
+use crate::api::MAX_MESSAGE_BYTES;
 use crate::wire::v1::admin_service_server::AdminServiceServer;
 use crate::wire::v1::throttle_service_server::ThrottleServiceServer;
 
@@ -19,13 +19,13 @@ const NAMES: [&str; 3] =
 
 /// What the health service says.
 #[derive(Debug)]
-pub(super) struct Health {
+pub(in crate::api) struct Health {
     reporter: HealthReporter,
 }
 
 impl Health {
     /// The health of a server that serves, and the service that tells it.
-    pub(super) async fn serving() -> (Self, HealthServer<HealthService>) {
+    pub(in crate::api) async fn serving() -> (Self, HealthServer<HealthService>) {
         let health = Self { reporter: HealthReporter::new() };
         health.set(ServingStatus::Serving).await;
         let service = HealthService::from_health_reporter(health.reporter.clone());
@@ -33,12 +33,12 @@ impl Health {
     }
 
     /// The node has stopped.
-    pub(super) async fn set_not_serving(&self) {
+    pub(in crate::api) async fn set_not_serving(&self) {
         self.set(ServingStatus::NotServing).await;
     }
 
     /// The server stops. Who watches is told so, and their streams end: they would keep their connections.
-    pub(super) async fn end(mut self) {
+    pub(in crate::api) async fn end(mut self) {
         self.set_not_serving().await;
         for name in NAMES {
             self.reporter.clear_service_status(name).await;

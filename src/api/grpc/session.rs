@@ -1,7 +1,7 @@
 //! A session: many acquires over one stream.
 //!
 //! ```text
-//! client ── acquire(id), try_acquire(id) ──► waiting ──► granted(id), age, stamp ──► held ── done(id), give_back(id) ──► ended(id)
+//! client ── acquire(id), try_acquire(id) ──► waiting ──► granted(id), age, stamp ──► held ── done(id), give_back(id), reconcile(id) ──► ended(id), reconciled(id)
 //!        ── cancel(id) ────────────────────► left the queue: ended(id)
 //! ```
 //!
@@ -18,9 +18,12 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tonic::{Status, Streaming};
 
-use super::answer::{Answer, Mode, answer, grant};
-use super::status;
-use crate::client::{AcquireError, Permit, Throttler};
+use super::grant;
+use super::status::of_acquire;
+use crate::api::answer::{Answer, Mode, answer};
+use crate::api::problem::Problem;
+use crate::api::{stopping, told};
+use crate::client::{AcquireError, Permit, ReconcileError, Reconciled, Throttler};
 use crate::engine::grant::RequestId;
 use crate::wire::fields::{self, BadField};
 use crate::wire::throttle::ParsedAcquire;
@@ -28,8 +31,16 @@ use crate::wire::v1::session_request::Message;
 use crate::wire::v1::session_response::Message as Said;
 use crate::wire::{throttle as wire, v1};
 
-/// An acquire on its way, and its end; aborted when it was cancelled.
-type Waiting = BoxFuture<'static, (RequestId, Result<Result<Answer, AcquireError>, Aborted>)>;
+/// What is under way for a request, and its end.
+type Waiting = BoxFuture<'static, (RequestId, End)>;
+
+/// How something ended that was under way.
+enum End {
+    /// An acquire; aborted when it was cancelled.
+    Acquire(Result<Result<Answer, AcquireError>, Aborted>),
+    /// What a call has taken was said.
+    Reconcile(Result<Result<Reconciled, ReconcileError>, Problem>),
+}
 
 /// Where a request of the session stands.
 #[derive(Debug)]
@@ -102,9 +113,9 @@ impl Session {
                     }
                 }
                 // Cancel-safe: it only looks.
-                () = super::stopping(&mut self.draining) => {
+                () = stopping(&mut self.draining) => {
                     self.has_failed = true;
-                    return Some(Err(status::draining()));
+                    return Some(Err(Problem::draining().into()));
                 }
             }
         }
@@ -127,39 +138,41 @@ impl Session {
             Message::Cancel(cancel) => ("cancel", &cancel.request_id),
             Message::Done(done) => ("done", &done.request_id),
             Message::GiveBack(give_back) => ("give_back", &give_back.request_id),
+            Message::Reconcile(reconcile) => ("reconcile", &reconcile.request_id),
         };
         let bytes = bytes.clone();
         let said = match fields::request_id(&format!("{name}.request_id"), &bytes) {
-            Err(bad) => Err(status::bad_input(&bad)),
+            Err(bad) => Err(Problem::from(bad)),
             Ok(id) => match message {
                 Message::Acquire(acquire) => self.begin(id, Mode::Wait, wire::acquire(name, Some(acquire))),
                 Message::TryAcquire(acquire) => self.begin(id, Mode::Try, wire::try_acquire(name, Some(acquire))),
                 Message::Cancel(_) => self.cancel(id),
                 Message::Done(_) => self.end(id, drop),
                 Message::GiveBack(_) => self.end(id, Permit::give_back),
+                Message::Reconcile(reconcile) => self.reconcile(id, reconcile.usage),
             },
         };
-        let said = said.unwrap_or_else(|status| Some(failed(&status)))?;
+        let said = said.unwrap_or_else(|problem| Some(failed(problem)))?;
         Some(v1::SessionResponse { request_id: bytes, message: Some(said) })
     }
 
-    fn begin(&mut self, id: RequestId, mode: Mode, parsed: Result<ParsedAcquire, BadField>) -> Result<Option<Said>, Status> {
-        let parsed = parsed.map_err(|bad| status::bad_input(&bad))?;
+    fn begin(&mut self, id: RequestId, mode: Mode, parsed: Result<ParsedAcquire, BadField>) -> Result<Option<Said>, Problem> {
+        let parsed = parsed?;
         if self.open.contains_key(&id) {
-            return Err(status::request_id_in_use());
+            return Err(Problem::request_id_in_use());
         }
         // What was cancelled counts until it has left the queue.
         if self.open.len().max(self.waiting.len()) >= self.max_requests {
-            return Err(status::bound_reached("max_session_requests", self.max_requests));
+            return Err(Problem::bound_reached("max_session_requests", self.max_requests));
         }
         let (leave, registration) = AbortHandle::new_pair();
         let acquire = Abortable::new(answer(self.throttler.clone(), parsed, mode), registration);
-        self.waiting.push(Box::pin(async move { (id, acquire.await) }));
+        self.waiting.push(Box::pin(async move { (id, End::Acquire(acquire.await)) }));
         self.open.insert(id, Open::Waiting { mode, leave });
         Ok(None)
     }
 
-    fn cancel(&mut self, id: RequestId) -> Result<Option<Said>, Status> {
+    fn cancel(&mut self, id: RequestId) -> Result<Option<Said>, Problem> {
         match self.open.remove(&id) {
             Some(Open::Waiting { leave, .. }) => leave.abort(),
             // The grant and the cancel have crossed: the client has started nothing.
@@ -170,21 +183,41 @@ impl Session {
     }
 
     /// Ends a request that is held, in the way of its client's choice.
-    fn end(&mut self, id: RequestId, end: impl FnOnce(Permit)) -> Result<Option<Said>, Status> {
+    fn end(&mut self, id: RequestId, end: impl FnOnce(Permit)) -> Result<Option<Said>, Problem> {
         match self.open.remove(&id) {
             Some(Open::Held(permit)) => end(*permit),
             Some(waiting @ Open::Waiting { .. }) => {
                 self.open.insert(id, waiting);
-                return Err(status::unknown_request("this request has not been granted: cancel it"));
+                return Err(Problem::not_found("UNKNOWN_REQUEST", "this request has not been granted: cancel it"));
             }
             None => return Err(not_open()),
         }
         Ok(Some(Said::Ended(v1::Ended {})))
     }
 
-    /// What is to be said about an acquire that has ended; nothing about one that was cancelled, for that was answered.
-    fn settle(&mut self, id: RequestId, ended: Result<Result<Answer, AcquireError>, Aborted>) -> Option<v1::SessionResponse> {
-        let ended = ended.ok()?;
+    /// Ends a request that is held, and has the ledger told what it has taken; that is answered when the ledger knows.
+    fn reconcile(&mut self, id: RequestId, usage: Option<v1::Usage>) -> Result<Option<Said>, Problem> {
+        let Some(Open::Held(permit)) = self.open.get(&id) else {
+            return self.end(id, drop);
+        };
+        let claim = permit.claim();
+        let actual = wire::usage("reconcile.usage", usage, claim.slot.cost)?;
+        let throttler = self.throttler.clone();
+        let reconcile = async move { told(throttler.reconcile(&claim, actual)).await };
+        self.waiting.push(Box::pin(async move { (id, End::Reconcile(reconcile.await)) }));
+        self.end(id, drop).map(|_| None)
+    }
+
+    /// What is to be said about something that has ended; nothing about an acquire that was cancelled, for that was answered.
+    fn settle(&mut self, id: RequestId, ended: End) -> Option<v1::SessionResponse> {
+        let ended = match ended {
+            End::Acquire(ended) => ended.ok()?,
+            End::Reconcile(reconciled) => {
+                let reconciled = reconciled.and_then(|told| told.map_err(|error| Problem::of_reconcile(&error)));
+                let said = reconciled.map_or_else(failed, |reconciled| Said::Reconciled(wire::to_reconciled(&reconciled)));
+                return Some(v1::SessionResponse { request_id: fields::request_id_bytes(id), message: Some(said) });
+            }
+        };
         let Some(Open::Waiting { mode, .. }) = self.open.remove(&id) else { return None };
         let said = match ended {
             Ok(Answer::Granted(permit)) => {
@@ -200,7 +233,7 @@ impl Session {
                     Mode::Wait => "acquire",
                     Mode::Try => "try_acquire",
                 };
-                failed(&status::of_acquire(field, &error))
+                failed(of_acquire(field, &error))
             }
         };
         Some(v1::SessionResponse { request_id: fields::request_id_bytes(id), message: Some(said) })
@@ -214,11 +247,12 @@ impl Session {
     }
 }
 
-fn not_open() -> Status {
-    status::unknown_request("no request of this id is open in this session")
+fn not_open() -> Problem {
+    Problem::not_found("UNKNOWN_REQUEST", "no request of this id is open in this session")
 }
 
-fn failed(status: &Status) -> Said {
+fn failed(problem: Problem) -> Said {
+    let status = Status::from(problem);
     let (code, message) = (i32::from(status.code()), status.message().to_owned());
     Said::Failed(v1::Failed { code, message, status_details: status.details().to_vec() })
 }

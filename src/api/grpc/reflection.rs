@@ -3,7 +3,7 @@
 use tonic_reflection::server::Builder;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
-use super::MAX_MESSAGE_BYTES;
+use crate::api::MAX_MESSAGE_BYTES;
 use crate::wire::v1;
 
 /// The service that describes everything on the port, itself included.

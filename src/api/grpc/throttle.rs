@@ -4,25 +4,25 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::answer::{Answer, Mode, answer, grant};
-use super::releasable::{Releasable, Release};
+use super::grant;
 use super::session::Session;
-use super::{Bounds, status};
-use crate::client::{AcquireError, Throttler};
-use crate::clock::Clock;
+use super::status::of_acquire;
+use crate::api::answer::{Answer, Mode, answer};
+use crate::api::problem::Problem;
+use crate::api::told;
+use crate::api::{Bounds, stopping};
+use crate::client::{AcquireError, Claim, Throttler};
 use crate::wire::fields::{self, BadField};
 use crate::wire::throttle::ParsedAcquire;
 use crate::wire::v1::throttle_service_server::ThrottleService;
-use crate::wire::{throttle as wire, v1};
+use crate::wire::{claim, throttle as wire, v1};
 
 /// The path of the acquire in every message that has one.
 const ACQUIRE: &str = "acquire";
@@ -31,32 +31,26 @@ const ACQUIRE: &str = "acquire";
 #[derive(Debug, Clone)]
 pub(super) struct ThrottleApi {
     throttler: Throttler,
-    releasable: Arc<Mutex<Releasable>>,
-    clock: Clock,
     draining: watch::Receiver<bool>,
     bounds: Bounds,
 }
 
 impl ThrottleApi {
     /// Serves until `draining` says so.
-    pub(super) fn new(throttler: Throttler, draining: watch::Receiver<bool>, bounds: Bounds) -> Self {
-        Self { throttler, releasable: Arc::new(Mutex::new(Releasable::new())), clock: Clock::start(), draining, bounds }
+    pub(super) const fn new(throttler: Throttler, draining: watch::Receiver<bool>, bounds: Bounds) -> Self {
+        Self { throttler, draining, bounds }
     }
 
-    /// One unary acquire; its grant can be given back from now on.
+    /// One unary acquire.
     async fn unary(&self, parsed: ParsedAcquire, mode: Mode) -> Result<(Option<v1::Grant>, Option<Duration>), Status> {
         let mut draining = self.draining.clone();
         let answer = tokio::select! {
             answer = answer(self.throttler.clone(), parsed, mode) => answer,
-            () = super::stopping(&mut draining) => return Err(status::draining()),
+            () = stopping(&mut draining) => return Err(Problem::draining().into()),
         };
-        match answer.map_err(|error| status::of_acquire(ACQUIRE, &error))? {
+        match answer.map_err(|error| of_acquire(ACQUIRE, &error))? {
             Answer::Throttled(retry_after) => Ok((None, Some(retry_after))),
-            Answer::Granted(permit) => {
-                let grant = grant(&permit);
-                self.releasable.lock().keep(permit.into_slot(), self.clock.now());
-                Ok((Some(grant), None))
-            }
+            Answer::Granted(permit) => Ok((Some(grant(&permit)), None)),
         }
     }
 }
@@ -70,12 +64,12 @@ impl ThrottleService for ThrottleApi {
     type SessionStream = Pin<Box<dyn Stream<Item = Result<v1::SessionResponse, Status>> + Send>>;
 
     async fn acquire(&self, request: Request<v1::AcquireRequest>) -> Result<Response<v1::AcquireResponse>, Status> {
-        let deadline = call_deadline(request.metadata()).map_err(|bad| status::bad_input(&bad))?;
+        let deadline = call_deadline(request.metadata()).map_err(Problem::from)?;
         let parsed = wire::acquire(ACQUIRE, request.into_inner().acquire);
-        let mut parsed = parsed.map_err(|bad| status::bad_input(&bad))?;
+        let mut parsed = parsed.map_err(Problem::from)?;
         parsed.waits.timeout = [deadline, parsed.waits.timeout].into_iter().flatten().min();
         if parsed.waits.timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(status::of_acquire(ACQUIRE, &AcquireError::DeadlineExceeded { waited: Duration::ZERO }));
+            return Err(of_acquire(ACQUIRE, &AcquireError::DeadlineExceeded { waited: Duration::ZERO }).into());
         }
         let (grant, retry_after) = self.unary(parsed, Mode::Wait).await?;
         let (outcome, retry_after) = (outcome(grant.as_ref()).into(), retry_after.map(fields::to_span));
@@ -84,22 +78,38 @@ impl ThrottleService for ThrottleApi {
 
     async fn try_acquire(&self, request: Request<v1::TryAcquireRequest>) -> Result<Response<v1::TryAcquireResponse>, Status> {
         let parsed = wire::try_acquire(ACQUIRE, request.into_inner().acquire);
-        let (grant, retry_after) = self.unary(parsed.map_err(|bad| status::bad_input(&bad))?, Mode::Try).await?;
+        let (grant, retry_after) = self.unary(parsed.map_err(Problem::from)?, Mode::Try).await?;
         let (outcome, retry_after) = (outcome(grant.as_ref()).into(), retry_after.map(fields::to_span));
         Ok(Response::new(v1::TryAcquireResponse { outcome, grant, retry_after }))
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
-        let v1::ReleaseRequest { key, request_id } = request.into_inner();
-        let key = fields::key("key", key).map_err(|bad| status::bad_input(&bad))?;
-        let id = fields::request_id("request_id", &request_id).map_err(|bad| status::bad_input(&bad))?;
-        let found = self.releasable.lock().release(&key, id, self.clock.now());
-        match found {
-            Release::Now(slot) => slot.give_back(),
-            Release::Before => {}
-            Release::Unknown => return Err(status::unknown_request("this server keeps no grant of this key and request id")),
+        let (key, slot) = claim::token("permit", &request.into_inner().permit).map_err(Problem::from)?;
+        let claim = Claim { key, slot };
+        match told(self.throttler.release(&claim)).await? {
+            Ok(true) => {}
+            Ok(false) => return Err(not_open().into()),
+            Err(error) => return Err(of_acquire("permit", &error).into()),
         }
         Ok(Response::new(v1::ReleaseResponse {}))
+    }
+
+    async fn reconcile(&self, request: Request<v1::ReconcileRequest>) -> Result<Response<v1::ReconcileResponse>, Status> {
+        let v1::ReconcileRequest { permit, usage } = request.into_inner();
+        let (key, slot) = claim::token("permit", &permit).map_err(Problem::from)?;
+        let actual = wire::usage("usage", usage, slot.cost).map_err(Problem::from)?;
+        let claim = Claim { key, slot };
+        let reconciled = told(self.throttler.reconcile(&claim, actual)).await?;
+        Ok(Response::new(wire::to_reconciled(&reconciled.map_err(|error| Problem::of_reconcile(&error))?)))
+    }
+
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
+        let v1::ExplainRequest { key, request_id } = request.into_inner();
+        let key = fields::key("key", key).map_err(Problem::from)?;
+        let id = fields::request_id("request_id", &request_id).map_err(Problem::from)?;
+        let explained = self.throttler.explain_key(&key, id).await.map_err(|error| of_acquire("key", &error))?;
+        let explained = explained.ok_or_else(Problem::not_waiting)?;
+        Ok(Response::new(wire::to_explained(&explained)))
     }
 
     async fn session(&self, request: Request<Streaming<v1::SessionRequest>>) -> Result<Response<Self::SessionStream>, Status> {
@@ -111,6 +121,11 @@ impl ThrottleService for ThrottleApi {
         });
         Ok(Response::new(Box::pin(answers)))
     }
+}
+
+fn not_open() -> Problem {
+    let message = "the permit can't be given back: its window has passed, or what it has taken was said";
+    Problem::not_found("NOT_OPEN", message)
 }
 
 /// The deadline that the caller has set for the call itself, as gRPC sends it: up to eight digits and a unit.

@@ -1,4 +1,7 @@
-//! How a node and its cluster are, as an operator sees them.
+//! How a node and its cluster are, as an operator sees them, and what an operator may do to them.
+
+mod connections;
+mod limits;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,13 +9,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+pub use self::connections::Busiest;
 use crate::consensus::Consensus;
+use crate::consensus::submitter::Submitter;
 use crate::drain::{Drain, DrainError};
 use crate::engine::grant::{NodeId, ShardId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Level;
 use crate::engine::membership::Role;
-use crate::owner::OwnersHandle;
+use crate::owner::{Informant, OwnersHandle};
 use crate::peers::{PeerReport, Peers};
 
 /// How things stand, seen from one node.
@@ -61,6 +66,36 @@ pub struct Status {
     pub peers: Vec<PeerReport>,
 }
 
+/// How long the cluster has to answer what an operator asks or wants.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How soon the leader is asked again that was none, or did not answer.
+const TRIES_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Why an operator's wish was not done. It may be done all the same after [`AdminError::NoQuorum`]; the same wish can be said again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// No quorum of the cluster, or no owner, has answered.
+    #[error("the cluster has not answered within {waited:?}: is a majority there?")]
+    NoQuorum {
+        /// How long it had.
+        waited: Duration,
+    },
+    /// Limits are set for too many patterns.
+    #[error("limits are set for {max} patterns, which is the most: delete some")]
+    TooManyPatterns {
+        /// The bound.
+        max: usize,
+    },
+    /// The node has stopped.
+    #[error("the node has stopped: {reason}")]
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
+
 /// A node by itself has nobody to refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the node has no peers: it is no part of a cluster")]
@@ -72,13 +107,22 @@ pub struct Admin {
     consensus: Arc<Consensus>,
     peers: Option<Peers>,
     owners: OwnersHandle,
+    informant: Informant,
+    submitter: Submitter,
     /// `None` for a node by itself.
     drain: Option<Drain>,
 }
 
 impl Admin {
-    pub(crate) const fn new(consensus: Arc<Consensus>, peers: Option<Peers>, owners: OwnersHandle, drain: Option<Drain>) -> Self {
-        Self { consensus, peers, owners, drain }
+    pub(crate) fn new(
+        consensus: Arc<Consensus>,
+        peers: Option<Peers>,
+        owners: OwnersHandle,
+        submitter: Submitter,
+        drain: Option<Drain>,
+    ) -> Self {
+        let informant = Informant::new(owners.clone(), consensus.ledger().clone());
+        Self { consensus, peers, owners, informant, submitter, drain }
     }
 
     /// How things stand.

@@ -1,0 +1,106 @@
+//! How connections are, for whoever operates them.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, Resident, Shard};
+use crate::engine::key::ConnectionKey;
+use crate::engine::rate::{Niceness, RateLimit};
+use crate::engine::throttle::Now;
+use crate::engine::time::{LedgerTime, Timestamp};
+
+/// Parts of 1,000,000.
+pub(crate) type Share = u64;
+
+/// How a connection is, as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionReport {
+    /// Which.
+    pub key: ConnectionKey,
+    /// How many wait, of each niceness that has any, in order.
+    pub waiting: Vec<(Niceness, usize)>,
+    /// How much counts of each of its limits.
+    pub limits: Vec<(RateLimit, u64)>,
+    /// Whether it is paused.
+    pub pause: Option<Pause>,
+    /// How long whoever waits longest has waited.
+    pub longest_wait: Option<Duration>,
+}
+
+/// Nothing is let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pause {
+    /// For so long.
+    For(Duration),
+    /// Until somebody resumes it.
+    UntilResumed,
+}
+
+impl ConnectionReport {
+    /// One that nobody uses.
+    #[must_use]
+    pub const fn unused(key: ConnectionKey) -> Self {
+        Self { key, waiting: Vec::new(), limits: Vec::new(), pause: None, longest_wait: None }
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiters(&self) -> usize {
+        self.waiting.iter().map(|(_, count)| count).sum()
+    }
+
+    /// How full the fullest of its limits is.
+    fn fill(&self) -> Share {
+        let share = |(limit, used): &(RateLimit, u64)| used.saturating_mul(1_000_000) / u64::from(limit.request_count().get());
+        self.limits.iter().map(share).max().unwrap_or_default()
+    }
+
+    /// Its place among others: busier ones have lower ranks.
+    pub(crate) fn rank(&self) -> (Reverse<usize>, Reverse<Share>, ConnectionKey) {
+        (Reverse(self.waiters()), Reverse(self.fill()), self.key.clone())
+    }
+
+    /// The busiest `top` of these, the busiest first: by waiters, then by the fullest limit.
+    #[must_use]
+    pub fn busiest(mut reports: Vec<Self>, top: usize) -> Vec<Self> {
+        reports.sort_by_cached_key(|report| report.rank());
+        reports.truncate(top);
+        reports
+    }
+}
+
+impl<T: Caller> Shard<T> {
+    /// How a connection is; `None` when it is not in memory.
+    #[must_use]
+    pub fn report(&self, local: Timestamp, key: &ConnectionKey) -> Option<ConnectionReport> {
+        let resident = self.connections.get(key)?;
+        Some(report(self.ledger_clock.now(local), key, resident))
+    }
+
+    /// The busiest connections in memory.
+    #[must_use]
+    pub fn busiest(&self, local: Timestamp, top: usize) -> Vec<ConnectionReport> {
+        let now = self.ledger_clock.now(local);
+        #[expect(clippy::iter_over_hash_type, reason = "they are sorted")]
+        let reports = self.connections.iter().map(|(key, resident)| report(now, key, resident)).collect();
+        ConnectionReport::busiest(reports, top)
+    }
+}
+
+fn report<T>(now: Now, key: &ConnectionKey, resident: &Resident<T>) -> ConnectionReport {
+    let (queue, limiter) = (resident.throttle.queue(), resident.throttle.limiter());
+    let pause = limiter.paused_until(now.ledger).map(|until| match until {
+        LedgerTime::END => Pause::UntilResumed,
+        until => Pause::For(until.saturating_since(now.ledger)),
+    });
+    let came_first = queue.iter().chain(queue.aside()).map(|waiter| waiter.arrived_at).min();
+    ConnectionReport {
+        key: key.clone(),
+        waiting: queue.all_depths(),
+        limits: limiter.fill(now.ledger).collect(),
+        pause,
+        longest_wait: came_first.map(|at| now.local.saturating_since(at)),
+    }
+}
