@@ -107,7 +107,7 @@ pub async fn serve(served: Served, listener: TcpListener, shutdown: impl Future<
 pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let (drain, draining) = watch::channel(false);
     let (services, health) = grpc::services(&served, draining.clone(), bounds).await;
-    let services = http::routes(&served, draining.clone()).fallback_service(services);
+    let services = http::routes(&served, draining.clone(), services);
     let bounds = port::Bounds {
         max_connections: bounds.max_connections,
         speaks_within: SPEAKS_WITHIN,

@@ -160,6 +160,12 @@ impl Problem {
         Self::new(Kind::NotFound, reason, message.to_owned())
     }
 
+    /// The permit is over.
+    pub(super) fn not_open() -> Self {
+        let message = "the permit can't be given back: its window has passed, or what it has taken was said";
+        Self::not_found("NOT_OPEN", message)
+    }
+
     /// Nobody has set limits there.
     pub(super) fn no_limits() -> Self {
         Self::not_found("NO_LIMITS", "no limits are set there")

@@ -117,6 +117,20 @@ pub enum Dimension {
 }
 
 impl Dimension {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Units, Self::Tokens, Self::InputTokens, Self::OutputTokens];
+
+    /// Its name, as settings and messages have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Units => "units",
+            Self::Tokens => "tokens",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+        }
+    }
+
     /// Whether a call says beforehand how much it may take, and afterwards how much it has taken.
     #[must_use]
     pub const fn is_estimated(self) -> bool {

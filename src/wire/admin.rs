@@ -189,9 +189,13 @@ pub(crate) fn page(platform: &str, size: u32, token: &str) -> Result<Page, BadFi
 
 /// A page, as it travels.
 pub(crate) fn to_page(rules: Vec<(LimitPattern, Limits)>, size: usize) -> v1::ListLimitsResponse {
-    let name = |part| utf8_percent_encode(part, NON_ALPHANUMERIC);
-    let last = rules.last().filter(|_| rules.len() >= size).map(|(last, _)| last);
-    let token = last.map(|last| format!("{}/{}", name(last.platform()), name(last.connection())));
-    let next_page_token = token.unwrap_or_default();
+    let next_page_token = next_page_token(&rules, size).unwrap_or_default();
     v1::ListLimitsResponse { rules: rules.into_iter().map(to_rule).collect(), next_page_token }
+}
+
+/// What to ask for the page behind this one with; `None` when there is none.
+pub(crate) fn next_page_token(rules: &[(LimitPattern, Limits)], size: usize) -> Option<String> {
+    let name = |part| utf8_percent_encode(part, NON_ALPHANUMERIC);
+    let (last, _) = rules.last().filter(|_| rules.len() >= size)?;
+    Some(format!("{}/{}", name(last.platform()), name(last.connection())))
 }

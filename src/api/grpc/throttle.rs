@@ -88,7 +88,7 @@ impl ThrottleService for ThrottleApi {
         let claim = Claim { key, slot };
         match told(self.throttler.release(&claim)).await? {
             Ok(true) => {}
-            Ok(false) => return Err(not_open().into()),
+            Ok(false) => return Err(Problem::not_open().into()),
             Err(error) => return Err(of_acquire("permit", &error).into()),
         }
         Ok(Response::new(v1::ReleaseResponse {}))
@@ -121,11 +121,6 @@ impl ThrottleService for ThrottleApi {
         });
         Ok(Response::new(Box::pin(answers)))
     }
-}
-
-fn not_open() -> Problem {
-    let message = "the permit can't be given back: its window has passed, or what it has taken was said";
-    Problem::not_found("NOT_OPEN", message)
 }
 
 /// The deadline that the caller has set for the call itself, as gRPC sends it: up to eight digits and a unit.
