@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::number::{Whole, present, whole};
 use crate::client::{Claim, Permit};
 use crate::engine::algorithm::Algorithm;
 use crate::engine::cost::{Cost, Dimension};
@@ -26,15 +27,16 @@ const MAX_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct JsonLimit {
+    #[serde(deserialize_with = "whole")]
     request_count: u32,
     window_seconds: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     dimension: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     algorithm: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     delivery_bound_seconds: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     guard_seconds: Option<f64>,
 }
 
@@ -42,7 +44,9 @@ pub(super) struct JsonLimit {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LimitsBody {
+    #[serde(default, deserialize_with = "present")]
     rate_limit: Option<JsonLimit>,
+    #[serde(default, deserialize_with = "present")]
     rate_limits: Option<Vec<JsonLimit>>,
 }
 
@@ -53,15 +57,24 @@ pub(super) struct AcquireBody {
     platform: String,
     connection: String,
     #[serde(default)]
-    niceness: u32,
+    niceness: Whole,
+    #[serde(default, deserialize_with = "present")]
     rate_limit: Option<JsonLimit>,
+    #[serde(default, deserialize_with = "present")]
     rate_limits: Option<Vec<JsonLimit>>,
-    cost: Option<u32>,
-    tokens: Option<u32>,
-    input_tokens: Option<u32>,
-    output_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "present")]
+    cost: Option<Whole>,
+    #[serde(default, deserialize_with = "present")]
+    tokens: Option<Whole>,
+    #[serde(default, deserialize_with = "present")]
+    input_tokens: Option<Whole>,
+    #[serde(default, deserialize_with = "present")]
+    output_tokens: Option<Whole>,
+    #[serde(default, deserialize_with = "present")]
     request_id: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     timeout_seconds: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
     max_wait_seconds: Option<f64>,
 }
 
@@ -106,7 +119,7 @@ impl AcquireBody {
         let key = key(&self.platform, &self.connection)?;
         let limits = LimitsBody { rate_limit: self.rate_limit, rate_limits: self.rate_limits }.parse()?;
         let id = self.request_id.as_deref().map(|id| request_id("requestId", id)).transpose()?;
-        let units = self.cost.unwrap_or(1);
+        let units = self.cost.map_or(1, |Whole(units)| units);
         if units == 0 {
             return Err(BadField::new("cost", InvalidInput::ZeroCost));
         }
@@ -115,10 +128,10 @@ impl AcquireBody {
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(BadField::new("timeoutSeconds", "is 0: it takes more than 0, at most 30 days"));
         }
-        let (input, output) = (self.input_tokens.unwrap_or(0), self.output_tokens.unwrap_or(0));
+        let (input, output) = (self.input_tokens.unwrap_or_default().0, self.output_tokens.unwrap_or_default().0);
         let cost = Cost::of(units.into()).with_tokens_apart(input.into(), output.into());
-        let cost = cost.with(Dimension::Tokens, self.tokens.map_or(cost.tokens, u64::from));
-        let (niceness, waits, waited) = (Niceness::new(self.niceness), Waits { timeout, max_wait }, Duration::ZERO);
+        let cost = cost.with(Dimension::Tokens, self.tokens.map_or(cost.tokens, |Whole(tokens)| tokens.into()));
+        let (niceness, waits, waited) = (Niceness::new(self.niceness.0), Waits { timeout, max_wait }, Duration::ZERO);
         Ok(ParsedAcquire { id, key, limits, niceness, cost, waits, waited })
     }
 

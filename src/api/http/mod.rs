@@ -10,6 +10,7 @@ mod connections;
 mod error;
 mod limits;
 mod message;
+mod number;
 mod permit;
 mod query;
 

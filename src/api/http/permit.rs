@@ -9,6 +9,7 @@ use super::Shared;
 use super::body::Body;
 use super::error::Error;
 use super::message::claim;
+use super::number::{Whole, present};
 use crate::api::problem::Problem;
 use crate::api::told;
 use crate::engine::cost::Cost;
@@ -28,9 +29,12 @@ pub(super) struct ReleaseBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ReconcileBody {
     permit: String,
-    tokens: Option<u32>,
-    input_tokens: Option<u32>,
-    output_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "present")]
+    tokens: Option<Whole>,
+    #[serde(default, deserialize_with = "present")]
+    input_tokens: Option<Whole>,
+    #[serde(default, deserialize_with = "present")]
+    output_tokens: Option<Whole>,
 }
 
 /// What came of it.
@@ -70,6 +74,8 @@ pub(super) async fn reconcile(
 ) -> Result<Json<ReconciledBody>, Error> {
     let ReconcileBody { permit, tokens, input_tokens, output_tokens } = body;
     let claim = claim(&permit)?;
+    let number = |said: Option<Whole>| said.map(|Whole(number)| number);
+    let (tokens, input_tokens, output_tokens) = (number(tokens), number(input_tokens), number(output_tokens));
     let said = Usage { tokens, input_tokens, output_tokens };
     let rule = "is not set: it, or inputTokens or outputTokens, is required";
     let actual = usage("tokens", Some(said), claim.slot.cost).map_err(|_| BadField::new("tokens", rule))?;
