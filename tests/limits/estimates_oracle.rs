@@ -39,6 +39,11 @@ impl Estimates {
         self.open.iter_mut().filter(|open| open.charge == charge).for_each(|open| open.left = open.left.minus(cost));
     }
 
+    /// Whether this permit was reconciled.
+    pub(crate) fn is_closed(&self, charge: Charge, permit: PermitId) -> bool {
+        self.closed.contains(&(charge.stamp, charge.delivery, permit))
+    }
+
     /// What came back and what is owed, if this answer is the right one and says so.
     pub(crate) fn judge(&mut self, reconcile: &Reconcile, adjusted: &Adjusted, now: LedgerTime) -> Option<(Cost, Cost)> {
         let Reconcile { permit, charge, estimate, actual } = *reconcile;

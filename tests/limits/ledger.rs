@@ -6,12 +6,13 @@ use std::num::{NonZeroU16, NonZeroU64};
 use proptest::prelude::*;
 use turnstile::engine::algorithm::Algorithm;
 use turnstile::engine::cost::{Cost, Dimension};
-use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ReleaseNumber, Tenure};
+use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ReleaseNumber, RequestId, Tenure};
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::ledger::{
-    Action, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Ledger, LedgerEntry, PermitId, Proposal, Reconcile, Return,
-    Verdict,
+    Action, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Ledger, LedgerEntry, PermitId, Proposal, Reconcile, Release,
+    Return, Verdict,
 };
+use turnstile::engine::pattern::LimitPattern;
 use turnstile::engine::rate::{Limits, RateLimit};
 use turnstile::engine::time::LedgerTime;
 
@@ -31,7 +32,14 @@ enum Draft {
         proposals: Vec<(DraftEpoch, u8, DraftAction)>,
     },
     Tick,
+    /// For a connection, or for all; by one of the lists.
+    SetLimits(DraftPattern, usize),
+    SetPolicy(DraftPattern, Limits),
+    DeleteLimits(DraftPattern),
 }
+
+/// `None` for all connections.
+type DraftPattern = Option<u8>;
 
 /// Which number a batch has, among those of its incarnation.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +63,15 @@ enum DraftAction {
         returns: Vec<DraftReturn>,
         ask: Option<Ask>,
     },
-    Pause(u64),
+    Penalize(u64),
+    Pause,
+    Resume,
+    /// Of a charge that was made, by a permit of this number.
+    Release {
+        of: usize,
+        permit: u64,
+        cost: Cost,
+    },
     /// Of a charge that was made, counted from the last one; by a permit of this number.
     Reconcile {
         of: usize,
@@ -112,7 +128,14 @@ fn action() -> impl Strategy<Value = (DraftAction, usize)> {
         .prop_map(|(returns, ask)| DraftAction::Slots { returns, ask });
     let reconcile = (0..3_usize, 0..3_u64, cost(3), cost(8));
     let reconcile = reconcile.prop_map(|(of, permit, estimate, actual)| DraftAction::Reconcile { of, permit, estimate, actual });
-    (prop_oneof![15 => slots, 1 => (1..20_u64).prop_map(DraftAction::Pause), 4 => reconcile], 0..6_usize)
+    let release = (0..3_usize, 0..3_u64, cost(3)).prop_map(|(of, permit, cost)| DraftAction::Release { of, permit, cost });
+    let penalty = (1..20_u64).prop_map(DraftAction::Penalize);
+    let pauses = prop_oneof![3 => penalty, 1 => Just(DraftAction::Pause), 3 => Just(DraftAction::Resume)];
+    (prop_oneof![15 => slots, 2 => pauses, 4 => reconcile, 3 => release], 0..6_usize)
+}
+
+fn pattern() -> impl Strategy<Value = DraftPattern> {
+    prop::option::weighted(0.7, 0..2_u8)
 }
 
 /// A batch, its proposals with the list of limits that each will state.
@@ -133,6 +156,8 @@ fn drafts() -> impl Strategy<Value = Vec<(i64, Vec<Draft>)>> {
         1 => incarnation().prop_map(|incarnation| Err(Draft::MarkDown(incarnation))),
         1 => (0..60_u64).prop_map(|millis| Err(Draft::Hold(millis))),
         1 => Just(Err(Draft::Tick)),
+        1 => (pattern(), 0..3_usize).prop_map(|(pattern, list)| Err(Draft::SetLimits(pattern, list))),
+        1 => pattern().prop_map(|pattern| Err(Draft::DeleteLimits(pattern))),
     ];
     let stamps = prop_oneof![4 => 0..4_i64, 1 => 0..60_i64, 1 => -30..0_i64];
     (lists, prop::collection::vec((stamps, prop::collection::vec(draft, 1..3)), 1..30)).prop_map(|(lists, drafts)| {
@@ -145,6 +170,7 @@ fn drafts() -> impl Strategy<Value = Vec<(i64, Vec<Draft>)>> {
             other => other,
         };
         let complete = |draft: Result<DraftBatch, Draft>| match draft {
+            Err(Draft::SetLimits(pattern, list)) => Draft::SetPolicy(pattern, lists[list].clone()),
             Err(draft) => draft,
             Ok((owner, number, proposals)) => {
                 let proposals = proposals.into_iter().map(|(epoch, key, action)| (epoch, key, with_limits(action))).collect();
@@ -176,6 +202,9 @@ impl Writer {
                 Command::Join { incarnation, shards, seen }
             }
             Draft::MarkDown(incarnation) => Command::MarkDown { incarnation },
+            Draft::SetPolicy(pattern, limits) => Command::SetLimits { pattern: limit_pattern(pattern), limits },
+            Draft::DeleteLimits(pattern) => Command::DeleteLimits { pattern: limit_pattern(pattern) },
+            Draft::SetLimits(..) => unreachable!("its limits were looked up"),
             Draft::Hold(millis) => Command::Hold { at_most: ms(millis) },
             Draft::Propose { owner, number, proposals } => {
                 let number = match number {
@@ -205,11 +234,16 @@ impl Writer {
             DraftEpoch::Wrong(index) => Epoch(LogIndex(index)),
         };
         let action = match action {
-            DraftAction::Pause(millis) => Action::Adjust(Adjustment::Penalize(ms(millis))),
+            DraftAction::Penalize(millis) => Action::Adjust(Adjustment::Penalize(ms(millis))),
+            DraftAction::Pause => Action::Adjust(Adjustment::Pause),
+            DraftAction::Resume => Action::Adjust(Adjustment::Resume),
+            DraftAction::Release { of, permit, cost } => {
+                let (charge, permit) = self.permit(of, permit);
+                let request = RequestId::new(u128::from(permit.release.get()));
+                Action::Adjust(Adjustment::Release(Release { permit, request, charge, cost }))
+            }
             DraftAction::Reconcile { of, permit, estimate, actual } => {
-                let charge = self.charges.iter().rev().nth(of).copied();
-                let charge = charge.unwrap_or(Charge { stamp: at(1), delivery: ms(0) });
-                let permit = PermitId { tenure: Tenure::new(1), release: ReleaseNumber::from_wire(permit) };
+                let (charge, permit) = self.permit(of, permit);
                 Action::Adjust(Adjustment::Reconcile(Reconcile { permit, charge, estimate, actual }))
             }
             DraftAction::Slots { returns, ask } => {
@@ -218,6 +252,14 @@ impl Writer {
             }
         };
         Proposal { epoch, key: ConnectionKey::new("platform", &key.to_string()).unwrap(), action }
+    }
+
+    /// A charge that was made, and a permit of it.
+    fn permit(&self, of: usize, number: u64) -> (Charge, PermitId) {
+        let charge = self.charges.iter().rev().nth(of).copied();
+        let charge = charge.unwrap_or(Charge { stamp: at(1), delivery: ms(0) });
+        let number = charge.stamp.as_nanos() * 8 + number;
+        (charge, PermitId { tenure: Tenure::new(1), release: ReleaseNumber::from_wire(number) })
     }
 
     fn given_back(&self, given_back: DraftReturn) -> Option<Return> {
@@ -236,6 +278,10 @@ impl Writer {
             }
         }
     }
+}
+
+fn limit_pattern(pattern: DraftPattern) -> LimitPattern {
+    LimitPattern::new("platform", &pattern.map_or("*".to_owned(), |key| key.to_string())).unwrap()
 }
 
 fn bytes_of(ledger: &Ledger) -> Vec<u8> {
@@ -282,6 +328,7 @@ proptest! {
 
         let entry = LedgerEntry { stamp: at(u64::try_from(millis).unwrap() + 1_000), commands: vec![Command::Tick] };
         ledger.apply(LogIndex(99), &entry);
-        prop_assert_eq!(ledger.tracked(), 0);
+        prop_assert_eq!(ledger.tracked(), oracle.paused_for_good());
+        prop_assert_eq!(ledger.over_grants(), 0);
     }
 }

@@ -8,6 +8,8 @@
 //! from its stamp until one span after its stamp and its delivery bound, less what was validly returned. For a bucket, until as much as has been
 //! charged up to it has leaked, at a steady rate from the latest moment on at which it may have arrived.
 //!
+//! *Ruling*: of the limits that were set for patterns that fit a connection, those of the longest. They are in force alone, whatever an ask states.
+//!
 //! *Valid*: a return by the incarnation that made the charge, while no other has charged the connection since, of no more than what
 //! is left of the charge. Charges of one entry can share a name; the last one, for which no fewer limits count, is taken back first.
 //!
@@ -20,80 +22,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use turnstile::engine::cost::{Cost, Dimension};
-use turnstile::engine::grant::{Charge, Epoch, Incarnation, LogIndex, NodeId, ShardCount};
+use turnstile::engine::grant::{Epoch, Incarnation, LogIndex, NodeId, ShardCount};
 use turnstile::engine::key::ConnectionKey;
-use turnstile::engine::ledger::{
-    Action, Adjusted, Adjustment, Answer, Ask, Batch, BatchNumber, Command, Reconcile, Return, Verdict,
-};
-use turnstile::engine::rate::{MAX_LIMITS, RateLimit};
+use turnstile::engine::ledger::{Action, Adjusted, Adjustment, Answer, Batch, BatchNumber, Command, MAX_POLICIES, Verdict};
+use turnstile::engine::pattern::LimitPattern;
+use turnstile::engine::rate::Limits;
 use turnstile::engine::ring::Ring;
 use turnstile::engine::time::LedgerTime;
 
-use crate::estimates_oracle::Estimates;
-
-/// A charge, and what of it was not returned.
-#[derive(Debug, Clone, Copy)]
-struct Charged {
-    /// `None` for what calls have taken beyond their estimates.
-    owner: Option<Incarnation>,
-    charge: Charge,
-    left: Cost,
-}
-
-impl Charged {
-    fn leaves(&self, limit: &RateLimit) -> LedgerTime {
-        self.charge.counted_from() + limit.span()
-    }
-
-    /// The latest moment at which it may have arrived, in nanoseconds.
-    fn arrives_by(&self, limit: &RateLimit) -> u128 {
-        u128::from((self.charge.counted_from() + limit.guard()).as_nanos())
-    }
-}
-
-/// What of some charges has not leaked at `now`, in units times the window's nanoseconds: since any moment at which one may have arrived last, what has
-/// arrived then or later, less what has leaked. Those before `own` were inherited: of them a bucket is no more than full when the last has arrived.
-fn level(charges: &[Charged], own: usize, limit: &RateLimit, now: LedgerTime) -> u128 {
-    let (count, window) = (u128::from(limit.request_count().get()), limit.window().as_nanos());
-    let (inherited, own) = charges.split_at(own);
-    let arrived = inherited.iter().filter(|charged| charged.left.along(limit.dimension()) > 0);
-    let last = arrived.map(|charged| charged.arrives_by(limit)).max().unwrap_or(0);
-    let since = charges.iter().map(|first| {
-        let begin = first.arrives_by(limit);
-        let within = |charges: &[Charged]| -> u128 {
-            let within = charges.iter().filter(|charged| charged.arrives_by(limit) >= begin);
-            within.map(|charged| u128::from(charged.left.along(limit.dimension())) * window).sum()
-        };
-        let full = last.saturating_sub(begin) * count + count * window;
-        let arrived = within(inherited).min(full) + within(own);
-        arrived.saturating_sub(u128::from(now.as_nanos()).saturating_sub(begin) * count)
-    });
-    since.max().unwrap_or(0)
-}
-
-/// A limit, and which of the charges count for it.
-#[derive(Debug)]
-struct Rule {
-    stated_at: LedgerTime,
-    counts: Vec<usize>,
-    /// How many of them were made before it was stated.
-    inherited: usize,
-}
-
-impl Rule {
-    fn is_in_force(&self, limit: &RateLimit, now: LedgerTime) -> bool {
-        self.stated_at + limit.span() > now
-    }
-}
-
-#[derive(Debug, Default)]
-struct Connection {
-    charges: Vec<Charged>,
-    rules: BTreeMap<RateLimit, Rule>,
-    paused_until: LedgerTime,
-    estimates: Estimates,
-}
+use crate::account_oracle::Connection;
 
 /// A member, and the last batch that was judged of it.
 #[derive(Debug)]
@@ -113,6 +50,7 @@ pub(crate) struct Oracle {
     connections: BTreeMap<ConnectionKey, Connection>,
     /// Since when, and for how long at most.
     hold: Option<(LedgerTime, Duration)>,
+    policies: Vec<(LimitPattern, Limits)>,
 }
 
 impl Oracle {
@@ -151,7 +89,25 @@ impl Oracle {
                 assert_eq!(*answer, Answer::MarkedDown { epoch: self.epoch });
             }
             Command::Propose(batch) => self.judge_batch(batch, answer),
+            Command::SetLimits { pattern, limits } => {
+                let others = self.policies.len();
+                self.policies.retain(|(other, _)| other != pattern);
+                let has_replaced = self.policies.len() < others;
+                self.policies.push((pattern.clone(), limits.clone()));
+                assert!(self.policies.len() <= MAX_POLICIES, "no case sets so many");
+                assert_eq!(*answer, Answer::LimitsSet { has_replaced });
+            }
+            Command::DeleteLimits { pattern } => {
+                let others = self.policies.len();
+                self.policies.retain(|(other, _)| other != pattern);
+                assert_eq!(*answer, Answer::LimitsDeleted { were_set: self.policies.len() < others });
+            }
         }
+    }
+
+    /// How many connections are paused until somebody resumes them.
+    pub(crate) fn paused_for_good(&self) -> usize {
+        self.connections.values().filter(|connection| connection.is_paused_for_good()).count()
     }
 
     fn join(&mut self, index: LogIndex, incarnation: Incarnation, shards: ShardCount) {
@@ -192,22 +148,23 @@ impl Oracle {
             }
             let connection = self.connections.entry(proposal.key.clone()).or_default();
             match &proposal.action {
-                Action::Adjust(Adjustment::Penalize(pause)) => {
-                    let until = self.now + *pause;
-                    connection.paused_until = connection.paused_until.max(until);
-                    assert_eq!(*verdict, Verdict::Adjusted { stamp: self.now, adjusted: Adjusted::Paused { until } });
-                    continue;
-                }
-                Action::Adjust(Adjustment::Reconcile(reconcile)) => {
-                    let Verdict::Adjusted { stamp, adjusted } = verdict else { panic!("a reconcile is answered by {verdict:?}") };
+                Action::Adjust(adjustment) => {
+                    let Verdict::Adjusted { stamp, adjusted } = verdict else {
+                        panic!("{adjustment:?} is answered by {verdict:?}")
+                    };
                     assert_eq!(*stamp, self.now);
-                    connection.reconcile(reconcile, adjusted, self.now);
+                    adjust(connection, adjustment, adjusted, self.now);
                     continue;
                 }
                 Action::Slots { returns, ask } => {
                     returns.iter().for_each(|given_back| connection.give_back(batch.owner, given_back));
                     if let Some(ask) = ask {
-                        connection.judge(batch.owner, ask, verdict, self.now, self.hold);
+                        let fitting = self.policies.iter().filter(|(pattern, _)| pattern.fits(&proposal.key));
+                        // The longest says most; one without a star more than one of the same length with it.
+                        let rank = |pattern: &LimitPattern| pattern.connection().trim_end_matches('*').len();
+                        let policy = fitting.max_by_key(|(pattern, _)| (rank(pattern), !pattern.connection().ends_with('*')));
+                        let policy = policy.map(|(_, limits)| limits);
+                        connection.judge(batch.owner, ask, policy, verdict, self.now, self.hold);
                         continue;
                     }
                 }
@@ -217,125 +174,19 @@ impl Oracle {
     }
 }
 
-impl Connection {
-    fn give_back(&mut self, owner: Incarnation, given_back: &Return) {
-        let mine = self
-            .charges
-            .iter()
-            .rposition(|charged| charged.owner.is_some_and(|other| other != owner))
-            .map_or(0, |other| other + 1);
-        let Some(own) = self.charges.get_mut(mine..) else { return };
-        let mut cost = given_back.cost;
-        let is_it = |charged: &&mut Charged| charged.owner.is_some() && charged.charge == given_back.charge;
-        if own.iter_mut().any(|charged| is_it(&charged)) {
-            self.estimates.given_back(given_back.charge, given_back.cost);
+fn adjust(connection: &mut Connection, adjustment: &Adjustment, adjusted: &Adjusted, now: LedgerTime) {
+    let pauses_until = match adjustment {
+        Adjustment::Reconcile(reconcile) => return connection.reconcile(reconcile, adjusted, now),
+        Adjustment::Release(release) => return connection.release(release, adjusted, now),
+        Adjustment::Resume => {
+            connection.resume();
+            return assert_eq!(*adjusted, Adjusted::Resumed);
         }
-        for charged in own.iter_mut().rev().filter(is_it) {
-            let taken = cost.min(charged.left);
-            (charged.left, cost) = (charged.left.minus(taken), cost.minus(taken));
-        }
-    }
-
-    fn reconcile(&mut self, reconcile: &Reconcile, adjusted: &Adjusted, now: LedgerTime) {
-        let Some((mut refunded, owed)) = self.estimates.judge(reconcile, adjusted, now) else { return };
-        for charged in
-            self.charges.iter_mut().rev().filter(|charged| charged.owner.is_some() && charged.charge == reconcile.charge)
-        {
-            let taken = refunded.min(charged.left);
-            (charged.left, refunded) = (charged.left.minus(taken), refunded.minus(taken));
-        }
-        assert_eq!(refunded, Cost::ZERO, "more came back than was left");
-        if owed != Cost::ZERO {
-            self.charges.push(Charged { owner: None, charge: Charge { stamp: now, delivery: Duration::ZERO }, left: owed });
-            let debt = self.charges.len() - 1;
-            self.rules.values_mut().for_each(|rule| rule.counts.push(debt));
-        }
-    }
-
-    fn judge(&mut self, owner: Incarnation, ask: &Ask, verdict: &Verdict, now: LedgerTime, hold: Option<(LedgerTime, Duration)>) {
-        if self.state(ask, now) {
-            if let Some((since, at_most)) = hold {
-                let longest = self.rules.keys().map(|limit| limit.delivery_bound() + limit.span()).max().unwrap_or_default();
-                self.paused_until = self.paused_until.max(since + longest.min(at_most));
-            }
-            match *verdict {
-                Verdict::Charged { stamp, cost } => {
-                    assert_eq!(stamp, now);
-                    assert!(self.paused_until <= now, "charged while paused or held back");
-                    assert!(ask.least.fits_in(cost) && cost.fits_in(ask.most), "{cost:?} for {ask:?}");
-                    let charge = Charge { stamp, delivery: ask.delivery };
-                    self.charge(Charged { owner: Some(owner), charge, left: cost }, now);
-                    self.estimates.charged(charge, cost, self.rules.keys());
-                }
-                Verdict::NotBefore { stamp, at } => {
-                    assert_eq!(stamp, now);
-                    assert!(at > now, "it would be asked again at once");
-                }
-                ref other => panic!("an ask is not answered by {other:?}"),
-            }
-        } else {
-            assert!(matches!(verdict, Verdict::NotBefore { .. }), "more limits in force than a connection carries: {verdict:?}");
-        }
-    }
-
-    /// Notes a statement; false when there are too many limits.
-    fn state(&mut self, ask: &Ask, now: LedgerTime) -> bool {
-        self.rules.retain(|limit, rule| rule.is_in_force(limit, now));
-        let stated: Vec<RateLimit> = ask.limits.iter().copied().collect();
-        let others = self.rules.keys().filter(|limit| !stated.contains(limit)).count();
-        if others + stated.len() > MAX_LIMITS {
-            return false;
-        }
-        let history = |dimension: Dimension| -> Vec<usize> {
-            let in_force = self.rules.iter().filter(|(limit, _)| limit.dimension() == dimension);
-            let counts = in_force.flat_map(|(limit, rule)| rule.counts.iter().map(move |charge| (*limit, *charge)));
-            let mut history: Vec<usize> =
-                counts.filter(|(limit, charge)| self.still_counts(limit, *charge, now)).map(|(_, charge)| charge).collect();
-            history.sort_unstable();
-            history.dedup();
-            history
-        };
-        let anew = |limit: &RateLimit| {
-            let counts = history(limit.dimension());
-            (*limit, Rule { stated_at: now, inherited: counts.len(), counts })
-        };
-        let new: Vec<_> = stated.iter().map(anew).collect();
-        for (limit, rule) in new {
-            self.rules.entry(limit).and_modify(|former| former.stated_at = now).or_insert(rule);
-        }
-        true
-    }
-
-    /// Whether a charge still counts for a limit that counts it.
-    fn still_counts(&self, limit: &RateLimit, charge: usize, now: LedgerTime) -> bool {
-        if !limit.algorithm().is_bucket() {
-            return self.charges[charge].leaves(limit) > now;
-        }
-        let rule = &self.rules[limit];
-        let all: Vec<Charged> = rule.counts.iter().map(|charge| self.charges[*charge]).collect();
-        let after = rule.counts.iter().filter(|later| **later > charge);
-        let after: u64 = after.map(|later| self.charges[*later].left.along(limit.dimension())).sum();
-        level(&all, rule.inherited, limit, now) > u128::from(after) * limit.window().as_nanos()
-    }
-
-    fn charge(&mut self, charged: Charged, now: LedgerTime) {
-        self.charges.push(charged);
-        for (limit, rule) in &mut self.rules {
-            rule.counts.push(self.charges.len() - 1);
-            let counts = rule.counts.iter().map(|charge| self.charges[*charge]);
-            let (allowed, adds) = (u64::from(limit.request_count().get()), charged.left.along(limit.dimension()));
-            let is_over = if limit.algorithm().is_bucket() {
-                // As if it had arrived at once, and those before it as late as they may have.
-                let before: Vec<Charged> = counts.take(rule.counts.len() - 1).collect();
-                let window = limit.window().as_nanos();
-                level(&before, rule.inherited, limit, now) + u128::from(adds) * window > u128::from(allowed) * window
-            } else {
-                let held = counts.filter(|charge| charge.leaves(limit) > now).map(|charge| charge.left.along(limit.dimension()));
-                held.sum::<u64>() > allowed
-            };
-            assert!(!is_over || adds == 0, "over {limit} at {now:?}: {:?}", self.charges);
-        }
-    }
+        Adjustment::Penalize(pause) => now + *pause,
+        Adjustment::Pause => LedgerTime::END,
+    };
+    connection.pause(pauses_until);
+    assert_eq!(*adjusted, Adjusted::Paused { until: pauses_until });
 }
 
 /// A pause, a delivery bound, a window: anything short.

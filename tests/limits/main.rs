@@ -13,6 +13,7 @@
     reason = "a test stops where it finds what it did not expect"
 )]
 
+mod account_oracle;
 mod connection;
 mod estimates_oracle;
 mod fate;

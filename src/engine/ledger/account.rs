@@ -118,10 +118,14 @@ impl Account {
         }
         let until = self.limiter.counts_until(charge);
         let is_over = until <= stamp || self.open_permits.is_reconciled(charge, permit);
-        if is_over || !self.given_back.note(permit, until, stamp) {
+        if is_over || !self.given_back.has_room(stamp) {
             return Adjusted::Unknown;
         }
         let refunded = self.limiter.refund(charge, cost);
+        if refunded == Cost::ZERO {
+            return Adjusted::Unknown;
+        }
+        self.given_back.note(permit, until);
         self.open_permits.give_back(charge, cost);
         Adjusted::Released { request, charge, refunded }
     }

@@ -20,15 +20,16 @@ impl GivenBack {
         self.0.contains_key(&permit)
     }
 
-    /// Notes one, unless there are too many; says whether it did.
-    pub(super) fn note(&mut self, permit: PermitId, until: LedgerTime, now: LedgerTime) -> bool {
+    /// Whether one more can be noted; forgets those whose charges can't be given back any more.
+    pub(super) fn has_room(&mut self, now: LedgerTime) -> bool {
         if self.0.len() >= MAX_REMEMBERED {
             self.0.retain(|_, until| *until > now);
         }
-        let has_room = self.0.len() < MAX_REMEMBERED;
-        if has_room {
-            self.0.insert(permit, until);
-        }
-        has_room
+        self.0.len() < MAX_REMEMBERED
+    }
+
+    /// Notes one.
+    pub(super) fn note(&mut self, permit: PermitId, until: LedgerTime) {
+        self.0.insert(permit, until);
     }
 }

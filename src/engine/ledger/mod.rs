@@ -201,8 +201,8 @@ impl Ledger {
             }
             Action::Adjust(adjustment) => Verdict::Adjusted { stamp, adjusted: account.adjust(adjustment, stamp) },
         };
-        if let Verdict::Charged { .. } = verdict {
-            self.over_grants += u64::from(account.limiter.is_over());
+        if let Verdict::Charged { cost, .. } = verdict {
+            self.over_grants += u64::from(account.limiter.is_over(cost));
             if let Some(rest) = self.level.rest_after_charge() {
                 account.limiter.pause(stamp + rest);
             }

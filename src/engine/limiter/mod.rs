@@ -224,10 +224,11 @@ impl Limiter {
         Some(self.paused_until).filter(|until| *until > now)
     }
 
-    /// Whether right after a charge more counts than some limit has. That is never so: what is owed leaves no room for a charge.
+    /// Whether right after a charge of `cost` more counts than some limit has that counts any of it. That is never so: what is owed leaves no room for a charge.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.rules.iter().any(|rule| rule.meter.is_over(u64::from(rule.limit.request_count().get())))
+    pub fn is_over(&self, cost: Cost) -> bool {
+        let counts = |rule: &&Rule| rule.amount(cost) > 0;
+        self.rules.iter().filter(counts).any(|rule| rule.meter.is_over(u64::from(rule.limit.request_count().get())))
     }
 
     /// When the limiter has nothing to remember any more: no charge counts, no pause holds, and every rule has lapsed.
