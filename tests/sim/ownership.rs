@@ -8,6 +8,7 @@ use turnstile::engine::grant::{Grant, RequestId, Sequence, ShardId, Tenure};
 use turnstile::engine::key::ConnectionKey;
 use turnstile::engine::ledger::Ledger;
 use turnstile::engine::limiter::Limiter;
+use turnstile::engine::rate::Limits;
 use turnstile::engine::ring::Ring;
 use turnstile::engine::shard::{Effect, Shard, Start, View};
 use turnstile::engine::throttle::{Bounds, LedgerClock, Refusal};
@@ -37,6 +38,10 @@ impl View for Local<'_> {
 
     fn limiter(&self, key: &ConnectionKey) -> (Result<Limiter, usize>, LedgerTime) {
         (self.ledger.limiter(key).ok_or_else(|| self.ledger.tracked()), self.ledger.now())
+    }
+
+    fn policy(&self, key: &ConnectionKey) -> Option<Limits> {
+        self.ledger.policies().0.ruling(key).map(|(_, limits)| limits.clone())
     }
 
     fn residents(&self) -> usize {

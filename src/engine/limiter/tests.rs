@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::engine::cost::Dimension;
 
 fn limit(count: u32, seconds: u64) -> RateLimit {
     let limit = RateLimit::new(count, Duration::from_secs(seconds)).unwrap();

@@ -39,6 +39,10 @@ impl View for Applied {
         (Ok(self.limiter.clone()), self.stamp)
     }
 
+    fn policy(&self, _: &ConnectionKey) -> Option<Limits> {
+        None
+    }
+
     fn residents(&self) -> usize {
         0
     }

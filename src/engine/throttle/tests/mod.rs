@@ -5,13 +5,14 @@ mod asking;
 mod limits;
 mod order;
 mod patience;
+mod policy;
 mod requests;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::engine::ledger::Ask;
+use crate::engine::ledger::{Adjusted, Ask};
 use crate::engine::rate::Niceness;
 use crate::engine::rate::RateLimit;
 
@@ -34,6 +35,11 @@ enum In {
     HandOver,
     /// The ledger has committed a pause until this millisecond.
     Pause(u64),
+    /// Until it is resumed.
+    Forever,
+    Resume,
+    /// An operator has set limits, or deleted them.
+    Rule(Option<Limits>),
     /// This request's grant came too late and its waiter comes back.
     Stale(u128),
     /// Nothing was started with this request's grant.
@@ -181,6 +187,9 @@ impl Owner {
             In::Done => self.verdict(now, &Verdict::Done { stamp: now.ledger }, &mut effects),
             In::Moved => self.verdict(now, &Verdict::Moved { epoch: crate::engine::grant::Epoch::default() }, &mut effects),
             In::HandOver => self.throttle.hand_over(&mut effects),
+            In::Rule(policy) => self.throttle.rule(now, policy, &mut effects),
+            In::Resume => self.throttle.adjusted(now.ledger, &Adjusted::Resumed),
+            In::Forever => self.throttle.adjusted(now.ledger, &Adjusted::Paused { until: LedgerTime::END }),
             In::Pause(until) => self.throttle.adjusted(now.ledger, &Adjusted::Paused { until: ledger(until) }),
             In::Stale(request) => {
                 let acquire = self.acquires[&request].clone();

@@ -1,7 +1,6 @@
 //! Waiters that leave, wait no longer, or never wait.
 
 use super::*;
-use crate::engine::cost::Dimension;
 use crate::engine::limiter::Room;
 use crate::engine::time::LedgerTime;
 
