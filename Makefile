@@ -64,9 +64,18 @@ stop: ## End the cluster
 	@deploy/cluster.sh stop
 
 .PHONY: test
-test: toolchain ## Run all tests
+test: toolchain schemathesis ## Run all tests
 	cargo build $(CARGO_FLAGS),next-level --bin turnstile-next
 	cargo test $(CARGO_FLAGS)
+
+# Tries the HTTP surface by its description.
+SCHEMATHESIS := target/schemathesis
+.PHONY: schemathesis
+schemathesis:
+	@[ -x $(SCHEMATHESIS)/bin/schemathesis ] || { \
+		{ python3 -m venv $(SCHEMATHESIS) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qqy python3-venv && python3 -m venv $(SCHEMATHESIS); }; } && \
+		$(SCHEMATHESIS)/bin/pip install -q --disable-pip-version-check -r tests/http/requirements.txt; \
+	} || echo "make: schemathesis can't be installed; its test will say that it was skipped" >&2
 
 .PHONY: failover
 failover: toolchain ## Kill owners, leading or not, and show how long nobody is served (RUNS=10 of each)

@@ -50,9 +50,9 @@ pub(super) struct Problem {
     /// For people.
     pub message: String,
     /// The field that breaks a rule, and the rule.
-    pub field: Option<BadField>,
+    pub field: Option<Box<BadField>>,
     /// The bound that is reached, and its value.
-    pub bound: Option<(String, usize)>,
+    pub bound: Option<(&'static str, usize)>,
     /// When to come back; a lower bound.
     pub retry_after: Option<Duration>,
 }
@@ -89,7 +89,7 @@ impl Problem {
 
     fn at(self, field: String) -> Self {
         let rule = self.message.clone();
-        Self { field: Some(BadField { field, rule }), ..self }
+        Self { field: Some(Box::new(BadField { field, rule })), ..self }
     }
 
     /// What an acquire, a pause or a question ended with. `name` is what the caller's protocol calls a part of it.
@@ -100,7 +100,7 @@ impl Problem {
             AcquireError::CostOverLimit { limit, .. } => {
                 let part = match limit.dimension() {
                     Dimension::Units => Part::Cost,
-                    tokens => Part::Tokens(tokens),
+                    tokens @ (Dimension::Tokens | Dimension::InputTokens | Dimension::OutputTokens) => Part::Tokens(tokens),
                 };
                 Self::new(Kind::BadInput, "COST_OVER_LIMIT", message).at(name(part))
             }
@@ -125,9 +125,9 @@ impl Problem {
     }
 
     /// A bound is reached, which has this name and this value.
-    pub(super) fn bound_reached(bound: &str, max: usize) -> Self {
+    pub(super) fn bound_reached(bound: &'static str, max: usize) -> Self {
         let problem = Self::new(Kind::BoundReached, "BOUND_REACHED", format!("{bound} is reached: {max}"));
-        Self { bound: Some((bound.to_owned(), max)), ..problem.after(RETRY_AFTER) }
+        Self { bound: Some((bound, max)), ..problem.after(RETRY_AFTER) }
     }
 
     /// The server serves no more.
@@ -208,7 +208,8 @@ impl Problem {
 
 impl From<BadField> for Problem {
     fn from(bad: BadField) -> Self {
-        Self { field: Some(bad.clone()), ..Self::new(Kind::BadInput, "BAD_INPUT", bad.to_string()) }
+        let message = bad.to_string();
+        Self { field: Some(Box::new(bad)), ..Self::new(Kind::BadInput, "BAD_INPUT", message) }
     }
 }
 

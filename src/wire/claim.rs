@@ -59,7 +59,8 @@ pub(super) fn claim(message: v1::PermitToken) -> Result<(ConnectionKey, Release)
     Ok((key("key", message.key)?, Release { permit, request, charge, cost }))
 }
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests {
     use std::time::Duration;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use turnstile::api::v1;
+use turnstile::api::v1::admin_service_client::AdminServiceClient;
 
-use crate::support::{HOUR, SECOND, Server, acquire, asking, id, key, soon, span, trying};
+use crate::support::{HOUR, SECOND, Server, acquire, asking, connect, key, soon, span, trying};
 
 /// The field and the rule that a refusal names.
 fn refused(status: &Status) -> (String, String) {
@@ -127,13 +128,55 @@ async fn a_try_takes_no_timeout_and_no_longest_wait_and_has_not_waited() {
 }
 
 #[tokio::test]
-async fn a_release_without_a_name_is_refused() {
+async fn what_is_no_permit_is_refused() {
     let server = Server::start().await;
     let mut client = server.client().await;
-    let nameless = v1::ReleaseRequest { key: None, request_id: id(1) };
-    assert_eq!(refused(&soon(client.release(nameless)).await.unwrap_err()).0, "key");
-    let without_id = v1::ReleaseRequest { key: key("any"), request_id: Vec::new() };
-    assert_eq!(refused(&soon(client.release(without_id)).await.unwrap_err()).0, "request_id");
+    for (permit, rule) in [
+        (Vec::new(), "is not set: it is required"),
+        (vec![1; 9], "has 9 bytes that are no permit: it takes what came with a grant"),
+        (vec![0; 5000], "has 5000 bytes that are no permit: it takes what came with a grant"),
+    ] {
+        let expected = ("permit".to_owned(), rule.to_owned());
+        let release = v1::ReleaseRequest { permit: permit.clone() };
+        assert_eq!(refused(&soon(client.release(release)).await.unwrap_err()), expected);
+        let usage = Some(v1::Usage { tokens: Some(1), ..v1::Usage::default() });
+        assert_eq!(refused(&soon(client.reconcile(v1::ReconcileRequest { permit, usage })).await.unwrap_err()), expected);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_operator_writes_wrong_is_named() {
+    let server = Server::start().await;
+    let mut client = AdminServiceClient::new(connect(server.address).await);
+    let limits = acquire("any", 5, HOUR).limits;
+    let pattern = |connection: &str| Some(v1::LimitPattern { platform: "test".to_owned(), connection: connection.to_owned() });
+    let rule = |pattern, limits: &[v1::RateLimit]| v1::SetLimitsRequest {
+        rule: Some(v1::LimitRule { pattern, limits: limits.to_vec() }),
+    };
+    for (request, field) in [
+        (v1::SetLimitsRequest { rule: None }, "rule"),
+        (rule(None, &limits), "rule.pattern"),
+        (rule(pattern(""), &limits), "rule.pattern.connection"),
+        (rule(pattern("*"), &[]), "rule.limits"),
+        (rule(pattern("*"), &[v1::RateLimit::default()]), "rule.limits[0].window"),
+    ] {
+        assert_eq!(refused(&soon(client.set_limits(request)).await.unwrap_err()).0, field);
+    }
+    let page = v1::ListLimitsRequest { page_size: 1001, ..v1::ListLimitsRequest::default() };
+    assert_eq!(refused(&soon(client.list_limits(page)).await.unwrap_err()).0, "page_size");
+    for page_token in ["x", "a/%00", "%ff/a"] {
+        let page = v1::ListLimitsRequest { page_token: page_token.to_owned(), ..v1::ListLimitsRequest::default() };
+        assert_eq!(refused(&soon(client.list_limits(page)).await.unwrap_err()).0, "page_token");
+    }
+    let top = v1::ListConnectionsRequest { top: 1001 };
+    assert_eq!(refused(&soon(client.list_connections(top)).await.unwrap_err()).0, "top");
+    let nameless = v1::PauseConnectionRequest { key: None };
+    assert_eq!(refused(&soon(client.pause_connection(nameless)).await.unwrap_err()).0, "key");
+    for pause in [None, Some(span(Duration::ZERO)), Some(span(169 * HOUR))] {
+        let penalty = v1::PenalizeConnectionRequest { key: key("any"), pause };
+        assert_eq!(refused(&soon(client.penalize_connection(penalty)).await.unwrap_err()).0, "pause");
+    }
     server.stop().await;
 }
 

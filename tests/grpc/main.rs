@@ -14,6 +14,8 @@
 mod admin;
 mod bad_input;
 mod ends;
+mod operators;
+mod permits;
 mod port;
 mod relay;
 mod session;

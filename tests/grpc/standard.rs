@@ -71,7 +71,7 @@ async fn reflection_lists_every_service_and_describes_ours_with_its_comments() {
     let MessageResponse::FileDescriptorResponse(described) = described else { panic!("a file: {described:?}") };
     let file = FileDescriptorProto::decode(described.file_descriptor_proto[0].as_slice()).unwrap();
     let methods: Vec<_> = file.service[0].method.iter().map(|method| method.name()).collect();
-    assert_eq!(methods, ["Acquire", "TryAcquire", "Release", "Session"]);
+    assert_eq!(methods, ["Acquire", "TryAcquire", "Release", "Reconcile", "Explain", "Session"]);
     let comments = file.source_code_info.unwrap().location;
     assert!(comments.iter().any(|location| location.leading_comments().contains("the most urgent first")));
 

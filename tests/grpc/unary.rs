@@ -5,7 +5,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use turnstile::api::v1;
 
-use crate::support::{HOUR, SECOND, Server, acquire, asking, id, key, soon, span, time, trying, under};
+use crate::support::{HOUR, SECOND, Server, acquire, asking, id, soon, span, time, trying, under};
 
 #[tokio::test]
 async fn a_grant_says_everything_about_its_slot() {
@@ -35,18 +35,18 @@ async fn the_urgent_are_granted_first_and_equals_in_the_order_of_their_calls() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let full = |number, niceness| asking(v1::Acquire { niceness, ..under(number, acquire("full", 1, HOUR)) });
-    soon(client.acquire(full(0, 0))).await.unwrap();
+    let first = soon(client.acquire(full(0, 0))).await.unwrap().into_inner().grant.unwrap();
     let mut waiting = JoinSet::new();
     for (count, number, niceness) in [(1, 1, 5), (2, 2, 5), (3, 3, 0)] {
         let (mut client, request) = (client.clone(), full(number, niceness));
-        waiting.spawn(async move { client.acquire(request).await.unwrap().into_inner().grant.unwrap().request_id });
+        waiting.spawn(async move { client.acquire(request).await.unwrap().into_inner().grant.unwrap() });
         server.until_waiting(count).await;
     }
-    let (mut order, mut holder) = (Vec::new(), id(0));
+    let (mut order, mut permit) = (Vec::new(), first.permit);
     while !waiting.is_empty() {
-        soon(client.release(v1::ReleaseRequest { key: key("full"), request_id: holder })).await.unwrap();
-        holder = soon(waiting.join_next()).await.unwrap().unwrap();
-        order.push(holder.clone());
+        soon(client.release(v1::ReleaseRequest { permit })).await.unwrap();
+        let next = soon(waiting.join_next()).await.unwrap().unwrap();
+        (order, permit) = ([order, vec![next.request_id]].concat(), next.permit);
     }
     assert_eq!(order, [id(3), id(1), id(2)]);
     server.stop().await;
@@ -82,16 +82,13 @@ async fn a_release_gives_the_slot_to_the_next_and_only_once() {
     let server = Server::start().await;
     let mut client = server.client().await;
     let full = || acquire("full", 2, HOUR);
+    let mut permits = Vec::new();
     for number in [1, 2] {
-        soon(client.acquire(asking(under(number, full())))).await.unwrap();
+        let granted = soon(client.acquire(asking(under(number, full())))).await.unwrap().into_inner();
+        permits.push(granted.grant.unwrap().permit);
     }
-    let release = |number, name| v1::ReleaseRequest { key: key(name), request_id: id(number) };
-    let unknown = soon(client.release(release(3, "full"))).await.unwrap_err();
-    assert_eq!(unknown.code(), Code::NotFound);
-    let elsewhere = soon(client.release(release(1, "another"))).await.unwrap_err();
-    assert_eq!(elsewhere.code(), Code::NotFound);
     for _ in 0..3 {
-        soon(client.release(release(1, "full"))).await.unwrap();
+        soon(client.release(v1::ReleaseRequest { permit: permits[0].clone() })).await.unwrap();
     }
     soon(client.acquire(asking(under(4, full())))).await.unwrap();
     let late = v1::Acquire { timeout: Some(span(SECOND / 5)), ..under(5, full()) };
@@ -105,11 +102,11 @@ async fn a_retry_of_a_granted_request_is_told_so_and_after_a_release_is_granted_
     let server = Server::start().await;
     let mut client = server.client().await;
     let request = || asking(under(1, acquire("retried", 5, HOUR)));
-    soon(client.acquire(request())).await.unwrap();
+    let granted = soon(client.acquire(request())).await.unwrap().into_inner().grant.unwrap();
     let again = soon(client.acquire(request())).await.unwrap_err();
     assert_eq!(again.code(), Code::AlreadyExists);
     assert_eq!(again.get_details_error_info().unwrap().reason, "ALREADY_GRANTED");
-    soon(client.release(v1::ReleaseRequest { key: key("retried"), request_id: id(1) })).await.unwrap();
+    soon(client.release(v1::ReleaseRequest { permit: granted.permit })).await.unwrap();
     soon(client.acquire(request())).await.unwrap();
     server.stop().await;
 }

@@ -93,7 +93,13 @@ impl From<&Answer> for Said {
             Answer::Outdated { .. } => Self::Outdated,
             Answer::Superseded => Self::Superseded,
             Answer::NotMember => Self::NotMember,
-            Answer::MarkedDown { .. } | Answer::Ticked | Answer::Held | Answer::Raised { .. } => Self::Done,
+            Answer::MarkedDown { .. }
+            | Answer::Ticked
+            | Answer::Held
+            | Answer::Raised { .. }
+            | Answer::LimitsSet { .. }
+            | Answer::TooManyPolicies { .. }
+            | Answer::LimitsDeleted { .. } => Self::Done,
             Answer::Verdicts(verdicts) => match verdicts.as_slice() {
                 [Verdict::Charged { stamp, .. }] => Self::Charged { stamp: *stamp },
                 [Verdict::NotBefore { .. }] => Self::NotBefore,

@@ -17,7 +17,7 @@ impl From<Problem> for Status {
         let Problem { kind, reason, message, field, bound, retry_after } = problem;
         let mut metadata = HashMap::new();
         if let Some((bound, max)) = &bound {
-            metadata.insert("bound".to_owned(), bound.clone());
+            metadata.insert("bound".to_owned(), (*bound).to_owned());
             metadata.insert("max".to_owned(), max.to_string());
         }
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);

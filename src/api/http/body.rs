@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
+use super::value::Object;
 use crate::api::MAX_MESSAGE_BYTES;
 use crate::clock;
 use crate::wire::fields::BadField;
@@ -45,7 +46,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 /// Reads a value, and says of one that can't be read which field is wrong.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadField> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (path, rule) = (error.path().to_string(), error.inner().to_string());
         BadField::new(field(&path, &rule), rule)
     })?;
@@ -91,6 +92,8 @@ mod tests {
         assert_eq!(wrong(&with(r#","timeoutSeconds":1e999"#)), "timeoutSeconds");
         assert_eq!(wrong(""), "body");
         assert_eq!(wrong("[]"), "body");
+        assert_eq!(wrong(r#"["p","c"]"#), "body");
+        assert_eq!(wrong(&with(r#","rateLimits":[[1,1]]"#)), "rateLimits[0]");
         assert_eq!(wrong(&format!("{} {{}}", with(""))), "body");
         assert_eq!(wrong(&"[".repeat(5000)), "body");
         let not_utf8 = [br#"{"platform":""#.as_slice(), &[0xff, 0xfe], b"\"}"].concat();

@@ -105,8 +105,8 @@ impl Error {
             granted: (*kind == Kind::NotNow).then_some(false),
             field: field.as_ref().map(|bad| bad.field.as_str()),
             rule: field.as_ref().map(|bad| bad.rule.as_str()),
-            bound: bound.as_ref().map(|(bound, _)| bound.as_str()),
-            max: bound.as_ref().map(|(_, max)| *max),
+            bound: bound.map(|(bound, _)| bound),
+            max: bound.map(|(_, max)| max),
             retry_after_seconds: retry_after.map(|span| span.as_secs_f64()),
         }
     }

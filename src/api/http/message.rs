@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::number::{Whole, present, whole};
+use super::value::{Object, Whole, present, whole};
 use crate::client::{Claim, Permit};
 use crate::engine::algorithm::Algorithm;
 use crate::engine::cost::{Cost, Dimension};
@@ -45,9 +45,9 @@ pub(super) struct JsonLimit {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LimitsBody {
     #[serde(default, deserialize_with = "present")]
-    rate_limit: Option<JsonLimit>,
+    rate_limit: Option<Object<JsonLimit>>,
     #[serde(default, deserialize_with = "present")]
-    rate_limits: Option<Vec<JsonLimit>>,
+    rate_limits: Option<Vec<Object<JsonLimit>>>,
 }
 
 /// A request for a slot.
@@ -59,9 +59,9 @@ pub(super) struct AcquireBody {
     #[serde(default)]
     niceness: Whole,
     #[serde(default, deserialize_with = "present")]
-    rate_limit: Option<JsonLimit>,
+    rate_limit: Option<Object<JsonLimit>>,
     #[serde(default, deserialize_with = "present")]
-    rate_limits: Option<Vec<JsonLimit>>,
+    rate_limits: Option<Vec<Object<JsonLimit>>>,
     #[serde(default, deserialize_with = "present")]
     cost: Option<Whole>,
     #[serde(default, deserialize_with = "present")]
@@ -159,13 +159,13 @@ impl LimitsBody {
         let (field, limits) = match (self.rate_limit, self.rate_limits) {
             (Some(_), Some(_)) => return Err(BadField::new("rateLimits", "is set beside rateLimit: it takes one of them")),
             (None, None) => return Err(BadField::new("rateLimit", "is not set: it, or rateLimits, is required")),
-            (Some(limit), None) => return Ok(Limits::from(limit.parse("rateLimit")?)),
+            (Some(Object(limit)), None) => return Ok(Limits::from(limit.parse("rateLimit")?)),
             (None, Some(limits)) => ("rateLimits", limits),
         };
         if limits.is_empty() || limits.len() > crate::engine::rate::MAX_LIMITS {
             return Err(BadField::new(field, InvalidInput::LimitCount { count: limits.len() }));
         }
-        let limits = limits.iter().enumerate().map(|(index, limit)| limit.parse(&format!("{field}[{index}]")));
+        let limits = limits.iter().enumerate().map(|(index, Object(limit))| limit.parse(&format!("{field}[{index}]")));
         Limits::new(limits.collect::<Result<Vec<_>, _>>()?).map_err(|invalid| BadField::new(field, invalid))
     }
 }

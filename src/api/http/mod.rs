@@ -10,9 +10,9 @@ mod connections;
 mod error;
 mod limits;
 mod message;
-mod number;
 mod permit;
 mod query;
+mod value;
 
 use axum::Router;
 use axum::extract::{Request, State};

@@ -9,7 +9,7 @@ use super::Shared;
 use super::body::Body;
 use super::error::Error;
 use super::message::claim;
-use super::number::{Whole, present};
+use super::value::{Whole, present};
 use crate::api::problem::Problem;
 use crate::api::told;
 use crate::engine::cost::Cost;

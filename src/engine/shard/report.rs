@@ -83,7 +83,6 @@ impl<T: Caller> Shard<T> {
     #[must_use]
     pub fn busiest(&self, local: Timestamp, top: usize) -> Vec<ConnectionReport> {
         let now = self.ledger_clock.now(local);
-        #[expect(clippy::iter_over_hash_type, reason = "they are sorted")]
         let reports = self.connections.iter().map(|(key, resident)| report(now, key, resident)).collect();
         ConnectionReport::busiest(reports, top)
     }
