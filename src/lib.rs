@@ -37,7 +37,7 @@
 //! assembly     node, main
 //! surfaces     client, api, cli
 //! ownership    router, owner, peers, drain, admin
-//! adapters     consensus, wire, discovery, clock, config
+//! adapters     consensus, wire, discovery, clock, config, telemetry
 //! engine       throttle, ledger, queue, ring, founding, membership   pure
 //! vocabulary   engine::{key, time, rate, grant, invalid}              pure
 //! ```
@@ -89,10 +89,12 @@ mod port;
 #[cfg(feature = "node")]
 mod router;
 #[cfg(feature = "node")]
+mod telemetry;
+#[cfg(feature = "node")]
 mod wire;
 
 #[cfg(feature = "node")]
-pub use admin::{Admin, AdminError, Busiest, NoPeers, Status};
+pub use admin::{Admin, AdminError, Busiest, NoPeers, NotReady, Status};
 #[cfg(feature = "node")]
 pub use client::{
     AcquireError, BlockingThrottler, Connection, Margin, OnUnreachable, Permit, Permits, ReconcileError, Reconciled, Request,
@@ -125,3 +127,5 @@ pub use node::{Node, StartError};
 pub use owner::ShardReport;
 #[cfg(feature = "node")]
 pub use peers::{BindError, PeerReport};
+#[cfg(feature = "node")]
+pub use telemetry::{METRICS, Metric, MetricKind, MetricLabel};

@@ -16,13 +16,14 @@ use crate::consensus::proposer::{Ownership, Proposer};
 use crate::consensus::submitter::Submitter;
 use crate::consensus::transport::{Alone, Transport};
 use crate::consensus::{self, Consensus, ConsensusError};
-use crate::drain::{Drain, DrainError};
+use crate::drain::Drain;
 use crate::engine::grant::{Epoch, Incarnation, NodeId};
 use crate::engine::ledger::{Level, UnknownLevel};
 use crate::engine::ring::Ring;
 use crate::owner::{Informant, Owners, OwnersHandle};
 use crate::peers::{self, BindError, Local, Peers, Server, Services, Sessions};
 use crate::router::Router;
+use crate::telemetry;
 
 /// How long a node that ends has for its hand-over.
 const HANDS_OVER_WITHIN: Duration = Duration::from_secs(10);
@@ -69,6 +70,7 @@ impl Node {
     /// # Errors
     /// [`StartError`]: nothing runs then.
     pub async fn start(config: NodeConfig) -> Result<Self, StartError> {
+        telemetry::register();
         let clock = Clock::start();
         let opened = consensus::open(&config.storage, config.expected_node, clock).await?;
         let member = Incarnation { node: opened.node(), run: random_run() };
@@ -89,6 +91,7 @@ impl Node {
             None => Arc::new(Alone),
         };
         let consensus = Arc::new(Consensus::start(opened, transport, clock).await?);
+        tasks.spawn(consensus.chronicle());
         match Self::join_and_serve(config, clock, member, peers, services, &consensus, tasks).await {
             Ok(node) => Ok(node),
             Err(error) => {
@@ -127,7 +130,7 @@ impl Node {
             }
         }
         let (ledger, max_in_flight) = (consensus.ledger().clone(), config.max_in_flight);
-        let (proposer, proposals) = Proposer::new(member, config.shards, submitter.clone(), ledger.clone(), ownership);
+        let (proposer, proposals) = Proposer::new(member, config.shards, submitter.clone(), ledger.clone(), ownership, clock);
         let (rings, mut proposals) = (ledger.ring(), Box::pin(proposals));
         // Owners that start on the ring that made this node one have nothing to take over.
         let epoch = tokio::select! {
@@ -153,7 +156,7 @@ impl Node {
         tasks.spawn(end_with(proposals, Arc::clone(consensus), owners.handle(), peers.clone(), services, stopped.clone()));
         tracing::info!(node = %id, epoch = epoch.0.0, "serving");
         let drain = peers.clone().map(|peers| Drain::new(peers, Arc::clone(consensus), submitter.clone(), owners.handle()));
-        let admin = Admin::new(Arc::clone(consensus), peers, owners.handle(), submitter, drain);
+        let admin = Admin::new(Arc::clone(consensus), peers, owners.handle(), submitter, drain, stopped.subscribe());
         let (throttler, consensus) = (Throttler::new(Arc::new(router)), Arc::clone(consensus));
         Ok(Self { id, throttler, admin, consensus, owners: Some(owners), stopped, tasks })
     }
@@ -194,10 +197,9 @@ impl Node {
     /// the log, and returns when nothing runs any more. What can't be handed over within 10 s is left.
     pub async fn shutdown(mut self) {
         let serves = announce(&self.stopped, "it was shut down");
-        let drained = if serves { self.admin.drain(HANDS_OVER_WITHIN).await } else { Ok(()) };
-        // A node by itself has nobody to hand anything to.
-        if let Err(error) = drained.or_else(|error| if error == DrainError::NoPeers { Ok(()) } else { Err(error) }) {
-            tracing::warn!(node = %self.id, %error, "the others go on when they have missed this node");
+        if serves {
+            // It ends in any case, and has logged why if that was not in order.
+            drop(self.admin.drain(HANDS_OVER_WITHIN).await);
         }
         if let Some(owners) = self.owners.take() {
             owners.stop().await;

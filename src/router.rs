@@ -8,6 +8,7 @@
 
 mod adjust;
 mod explain;
+mod meter;
 mod place;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use self::meter::Meter;
 use self::place::{Owner, Stale};
 use crate::clock::{self, Clock};
 use crate::consensus::proposer::Proposer;
@@ -107,6 +109,7 @@ pub(crate) struct Router {
     clock: Clock,
     admission: Admission,
     runtime: Handle,
+    meter: Meter,
 }
 
 /// A slot, and what its holder takes up.
@@ -132,7 +135,7 @@ impl Router {
         max_in_flight: usize,
     ) -> Self {
         let (admission, runtime) = (Admission::new(max_in_flight), Handle::current());
-        Self { owners, ring, sessions, proposer, stopped, clock, admission, runtime }
+        Self { owners, ring, sessions, proposer, stopped, clock, admission, runtime, meter: Meter::new() }
     }
 
     /// The runtime in which the node was started.
@@ -162,6 +165,13 @@ impl Router {
     /// # Errors
     /// [`RouteError`], once, when there will be none.
     pub(crate) async fn acquire(&self, request: &Request) -> Result<Routed, RouteError> {
+        let counted = self.meter.begin();
+        let routed = self.acquire_uncounted(request).await;
+        counted.end(request.niceness, &routed);
+        routed
+    }
+
+    async fn acquire_uncounted(&self, request: &Request) -> Result<Routed, RouteError> {
         let ticket = self.admit()?;
         let began_at = self.clock.now().saturating_sub(request.waited);
         let ends_at = match request.patience {
@@ -222,6 +232,7 @@ impl Router {
                     }
                     let release = slot.grant().release.get();
                     tracing::debug!(key = %request.key, release, "a grant came too late; queueing again");
+                    self.meter.too_late();
                     stale = Some(Stale { slot, seat: place.into_seat() });
                 }
                 Some(Outcome::Refused(Refusal::Moved)) => owner = self.owner_of(&request.key).await?,

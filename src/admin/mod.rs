@@ -2,6 +2,8 @@
 
 mod connections;
 mod limits;
+mod measure;
+mod readiness;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use self::connections::Busiest;
+use self::measure::Gauges;
+pub use self::readiness::NotReady;
 use crate::consensus::Consensus;
 use crate::consensus::submitter::Submitter;
 use crate::drain::{Drain, DrainError};
@@ -19,6 +23,7 @@ use crate::engine::ledger::Level;
 use crate::engine::membership::Role;
 use crate::owner::{Informant, OwnersHandle};
 use crate::peers::{PeerReport, Peers};
+use crate::router::Stopped;
 
 /// How things stand, seen from one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +116,8 @@ pub struct Admin {
     submitter: Submitter,
     /// `None` for a node by itself.
     drain: Option<Drain>,
+    stopped: Stopped,
+    gauges: Arc<Gauges>,
 }
 
 impl Admin {
@@ -120,9 +127,10 @@ impl Admin {
         owners: OwnersHandle,
         submitter: Submitter,
         drain: Option<Drain>,
+        stopped: Stopped,
     ) -> Self {
         let informant = Informant::new(owners.clone(), consensus.ledger().clone());
-        Self { consensus, peers, owners, informant, submitter, drain }
+        Self { consensus, peers, owners, informant, submitter, drain, stopped, gauges: Gauges::new() }
     }
 
     /// How things stand.

@@ -5,6 +5,7 @@
 
 mod belonging;
 mod check_quorum;
+mod chronicle;
 pub(crate) mod committer;
 mod image;
 mod joining;

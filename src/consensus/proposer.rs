@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Counter, Histogram};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -15,12 +16,13 @@ use super::committer::CommitError;
 use super::state_machine::LedgerReader;
 use super::submitter::Submitter;
 use super::{hold, join};
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::engine::grant::{Epoch, Incarnation, ShardCount};
-use crate::engine::ledger::{Answer, Batch, BatchNumber, Command, Proposal, Verdict};
+use crate::engine::ledger::{Action, Adjusted, Adjustment, Answer, Batch, BatchNumber, Command, Proposal, Verdict};
 use crate::engine::ring::Ring;
 use crate::engine::shard::Settled;
 use crate::engine::time::Timestamp;
+use crate::telemetry;
 
 /// The most proposals one batch carries: an entry stays well under a megabyte.
 const MAX_PROPOSALS_PER_BATCH: usize = 2048;
@@ -66,9 +68,10 @@ impl Proposer {
         submitter: Submitter,
         ledger: LedgerReader,
         ownership: Ownership,
+        clock: Clock,
     ) -> (Self, impl Future<Output = ProposerEnd> + Send + 'static) {
         let shared = Arc::new(Shared { waiting: Mutex::default(), arrived: Notify::new(), joined: watch::Sender::new(None) });
-        let work = Work { shared: Arc::clone(&shared), member, shards, submitter, ledger, ownership };
+        let work = Work { shared: Arc::clone(&shared), member, shards, submitter, ledger, ownership, meter: Meter::new(clock) };
         (Self { shared }, work.run())
     }
 
@@ -106,6 +109,7 @@ struct Work {
     submitter: Submitter,
     ledger: LedgerReader,
     ownership: Ownership,
+    meter: Meter,
 }
 
 impl Work {
@@ -190,6 +194,7 @@ impl Work {
                     Err(CommitError::Stopped { reason }) => return Some(ProposerEnd::Stopped { reason }),
                 }
             };
+            self.meter.count(&batch, &verdicts);
             deliver(batch, verdicts);
         }
     }
@@ -220,6 +225,43 @@ pub(crate) struct Ownership {
     pub may_own: watch::Receiver<bool>,
     /// How long the first members of a new cluster hold each connection back, at most.
     pub cold_start_hold: Duration,
+}
+
+/// What is counted and measured of batches.
+struct Meter {
+    clock: Clock,
+    latency: Histogram,
+    returned: Counter,
+}
+
+impl Meter {
+    fn new(clock: Clock) -> Self {
+        Self { clock, latency: telemetry::COMMIT.histogram(), returned: telemetry::RETURNED.counter() }
+    }
+
+    fn count(&self, batch: &[Waiting], verdicts: &[Verdict]) {
+        if let Some(oldest) = batch.iter().map(|waiting| waiting.proposed_at).min() {
+            self.latency.record(self.clock.now().saturating_since(oldest));
+        }
+        let returned: u64 =
+            batch.iter().zip(verdicts).map(|(waiting, verdict)| returned(&waiting.proposal.action, verdict)).sum();
+        if returned > 0 {
+            self.returned.increment(returned);
+        }
+    }
+}
+
+/// The units that a proposal has given back.
+fn returned(action: &Action, verdict: &Verdict) -> u64 {
+    match (action, verdict) {
+        // They are proposed again.
+        (_, Verdict::Moved { .. }) => 0,
+        (Action::Slots { returns, .. }, _) => returns.iter().map(|given_back| given_back.cost.units).sum(),
+        (Action::Adjust(Adjustment::Release(release)), Verdict::Adjusted { adjusted: Adjusted::Released { .. }, .. }) => {
+            release.cost.units
+        }
+        (Action::Adjust(_), _) => 0,
+    }
 }
 
 /// Everything that waits, up to a batch. Cancel-safe: proposals are taken without waiting.

@@ -141,7 +141,8 @@ async fn who_is_no_member_any_more_and_reaches_no_leader_sends_on_those_who_wait
     let may_own = watch::Sender::new(true);
     let ownership = Ownership { may_own: may_own.subscribe(), cold_start_hold: Duration::ZERO };
     let member = running.incarnation.next();
-    let (proposer, work) = Proposer::new(member, ShardCount::MIN, running.submitter.clone(), ledger.clone(), ownership);
+    let (proposer, work) =
+        Proposer::new(member, ShardCount::MIN, running.submitter.clone(), ledger.clone(), ownership, running.consensus.clock);
     let work = tokio::spawn(work);
     let joined = *proposer.joined().wait_for(Option::is_some).await.unwrap();
     // From now on nothing is written here, as if another led.

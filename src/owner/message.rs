@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::admission::Ticket;
 use super::offer::Reply;
+use super::survey::Survey;
 use crate::engine::grant::{Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::Adjusted;
@@ -42,6 +43,8 @@ pub(crate) enum Message {
     Wake,
     /// What is going on here?
     Report(oneshot::Sender<ShardReport>),
+    /// Add your connections to this; so many of them are in it.
+    Survey(Survey, usize, oneshot::Sender<Survey>),
 }
 
 /// What a shard has in memory.

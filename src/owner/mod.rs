@@ -9,7 +9,9 @@ mod inquiry;
 mod message;
 mod offer;
 mod presence;
+mod said;
 mod shard;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +31,7 @@ pub(crate) use self::message::Message;
 pub use self::message::ShardReport;
 pub(crate) use self::offer::{Caller, Offer, Outcome, RemoteOwner, Reply, Slot};
 pub(crate) use self::presence::Presence;
-use self::shard::{Arguments, Shard, Shared};
+use self::shard::{Arguments, Meter, Shard, Shared};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::Proposer;
@@ -75,7 +77,7 @@ impl Owners {
         ledger: LedgerReader,
     ) -> Result<Self, SpawnErr> {
         let ids = (0..config.shards.get()).map(|index| ShardId { node, index }).collect();
-        let shared = Arc::new(Shared { config, clock, proposer, ledger, resident: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared { config, clock, proposer, ledger, resident: AtomicUsize::new(0), meter: Meter::new() });
         let table = watch::Sender::new(Vec::new());
         let shards = table.subscribe();
         let (supervisor, supervisor_task) = Actor::spawn(None, Supervisor, (shared, ids, table)).await?;

@@ -6,11 +6,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use metrics::Counter;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
 use super::message::{Message, ShardReport};
 use super::offer::{Offer, Outcome, Reply};
+use super::said::Said;
+use super::survey::LOOKS_AT;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::{Inbox, Proposer};
@@ -24,6 +27,7 @@ use crate::engine::ring::Ring;
 use crate::engine::shard::{Effect, Start, View};
 use crate::engine::throttle::{Bounds, LedgerClock};
 use crate::engine::time::{LedgerTime, Timestamp};
+use crate::telemetry;
 
 /// What all shards of a node share.
 #[derive(Debug)]
@@ -38,6 +42,22 @@ pub(super) struct Shared {
     pub ledger: LedgerReader,
     /// How many connections all shards have in memory.
     pub resident: AtomicUsize,
+    /// What all shards count.
+    pub meter: Meter,
+}
+
+/// What the owners count.
+#[derive(Debug)]
+pub(super) struct Meter {
+    grants: Counter,
+    handovers: Counter,
+}
+
+impl Meter {
+    /// In this process's recorder.
+    pub(super) fn new() -> Self {
+        Self { grants: telemetry::GRANTS.counter(), handovers: telemetry::HANDOVERS.counter() }
+    }
 }
 
 /// What one shard starts with.
@@ -92,6 +112,8 @@ pub(super) struct State {
     inbox: Inbox,
     watcher: JoinHandle<()>,
     timer: Option<(Timestamp, JoinHandle<()>)>,
+    /// Of which connections it was said that their limits differ.
+    differing: Said,
 }
 
 impl Actor for Shard {
@@ -132,7 +154,7 @@ impl Actor for Shard {
             respawned_at: is_respawn.then(|| shared.clock.now()),
         };
         let engine = engine::shard::Shard::new(start, &*shared);
-        Ok(State { engine, shared, numbers, counted: 0, myself, inbox, watcher, timer: None })
+        Ok(State { engine, shared, numbers, counted: 0, myself, inbox, watcher, timer: None, differing: Said::default() })
     }
 
     async fn handle(&self, _: ActorRef<Message>, message: Message, state: &mut State) -> Result<(), ActorProcessingErr> {
@@ -170,6 +192,14 @@ impl Actor for Shard {
                 // Whoever asked may be gone.
                 reply.send(report).ok();
             }
+            Message::Survey(mut survey, after, reply) => {
+                let seen = engine.look_through(now, after, LOOKS_AT, |queue, fullest| survey.see(queue, fullest));
+                if seen < LOOKS_AT {
+                    reply.send(survey).ok();
+                } else {
+                    drop(state.myself.cast(Message::Survey(survey, after + seen, reply)));
+                }
+            }
         }
         state.carry_out(now);
         state.arm();
@@ -183,10 +213,13 @@ impl State {
         // Before anybody hears of a number, so that no successor draws it again.
         self.numbers.store(self.engine.last_number(), Ordering::Release);
         self.count(self.engine.residents());
+        let mut grants = 0;
+        let shard = self.engine.id().index;
         for effect in self.engine.take_effects() {
             match effect {
                 Effect::Propose(proposal) => self.shared.proposer.propose(proposal, now, &self.inbox),
                 Effect::Release { key, reply, request, grant } => {
+                    grants += 1;
                     // An offer that nobody takes comes back by itself.
                     let offer = Offer::new(key, request, grant, self.myself.clone());
                     reply.answer(Outcome::Granted(offer));
@@ -195,10 +228,18 @@ impl State {
                 Effect::TooManyConnections { reply, max_connections } => {
                     reply.answer(Outcome::TooManyConnections { max_connections });
                 }
-                Effect::LimitsDiffer { key, limits } => {
+                Effect::LimitsDiffer { key, limits } if self.differing.is_news(now, &key) => {
                     tracing::warn!(%key, ?limits, "callers state different limits; each rules until one window after it was last stated");
                 }
+                Effect::LimitsDiffer { .. } => {}
+                Effect::Moved { epoch, connections } => {
+                    tracing::info!(shard, epoch = epoch.0.0, connections, "the ring has moved: connections go to other owners");
+                    self.shared.meter.handovers.increment(u64::try_from(connections).unwrap_or(u64::MAX));
+                }
             }
+        }
+        if grants > 0 {
+            self.shared.meter.grants.increment(grants);
         }
     }
 

@@ -54,7 +54,7 @@ async fn start(mut config: NodeConfig) -> Parts {
     let ledger = consensus.ledger().clone();
     // It is a member already: the proposer finds that it is.
     let ownership = Ownership { may_own: watch::channel(true).1, cold_start_hold: Duration::ZERO };
-    let (proposer, proposals) = Proposer::new(incarnation, config.shards, submitter, ledger.clone(), ownership);
+    let (proposer, proposals) = Proposer::new(incarnation, config.shards, submitter, ledger.clone(), ownership, clock);
     let (ring, max_in_flight) = (ledger.ring(), config.max_in_flight);
     let owners = Owners::start(consensus.node(), config, clock, proposer.clone(), ledger).await.unwrap();
     let stopped = watch::Sender::new(None);

@@ -61,6 +61,7 @@ use crate::engine::grant::{Incarnation, NodeId};
 use crate::engine::ledger::Level;
 use crate::engine::membership::{Role, THERE_WITHIN};
 use crate::engine::ring::Ring;
+use crate::engine::time::Timestamp;
 use crate::owner::{Question, Told};
 use crate::wire::codec::{self, CodecError};
 use crate::wire::standing::Standing;
@@ -94,6 +95,8 @@ struct Shared {
     standing: Mutex<Standing>,
     /// Whether this node owns nothing any more because it ends.
     hands_over: AtomicBool,
+    /// When this node last knew that a majority of the voters is there.
+    in_touch_at: Mutex<Option<Timestamp>>,
     /// Held while one that has answered is compared with the others.
     hearing: Mutex<()>,
     /// Whom an operator has cut off, to see what happens.
@@ -134,7 +137,7 @@ pub struct PeerReport {
 impl Peers {
     /// The other nodes of this one, which they reach at `listens_at`; none is known yet.
     pub(crate) fn new(own: Incarnation, belonging: Arc<Belonging>, clock: Clock, listens_at: String) -> Self {
-        let (links, hints, hands_over, hearing, refused) = Default::default();
+        let (links, hints, hands_over, in_touch_at, hearing, refused) = Default::default();
         let standing = Mutex::new(Standing { newest_level: Level::NEWEST, ..Standing::default() });
         let sessions_changed = latest::Sender::new(());
         Self {
@@ -147,6 +150,7 @@ impl Peers {
                 hints,
                 standing,
                 hands_over,
+                in_touch_at,
                 hearing,
                 refused,
                 sessions_changed,

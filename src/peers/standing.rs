@@ -75,6 +75,17 @@ impl Peers {
         self.shared.standing.lock().is_leaving = true;
     }
 
+    /// Whether it goes, or hands over before it does.
+    pub(crate) fn goes(&self) -> bool {
+        self.shared.hands_over.load(Ordering::Acquire) || self.shared.standing.lock().is_leaving
+    }
+
+    /// How long ago a majority of the voters was there, as far as this node knows; `None` before the first time.
+    pub(crate) fn since_in_touch(&self) -> Option<Duration> {
+        let at = *self.shared.in_touch_at.lock();
+        at.map(|at| self.shared.clock.now().saturating_since(at))
+    }
+
     /// Takes both back.
     pub(crate) fn stay(&self) {
         self.shared.standing.lock().is_leaving = false;
@@ -111,6 +122,10 @@ pub(crate) async fn stand(peers: &Peers, consensus: &Consensus, may_own: &watch:
         let role = peers.role_of(peers.node());
         let serves =
             if own.is_leader { consensus.leads() } else { role != Role::Observer && own.leader.is_some_and(leader_serves) };
+        // Who has no log hears from those who have whether they serve.
+        if serves || (role == Role::Observer && peers.there().any(|heard| heard.standing.serves)) {
+            peers.shared.in_touch_at.lock().replace(peers.shared.clock.now());
+        }
         {
             let mut standing = peers.shared.standing.lock();
             standing.leader = own.leader.filter(|_| role != Role::Observer);

@@ -187,7 +187,7 @@ impl World {
             }
             Effect::Refuse { reply, refusal } => self.refuse(n, reply, refusal),
             Effect::TooManyConnections { .. } => panic!("a bound is reached that nobody comes near"),
-            Effect::LimitsDiffer { .. } => {}
+            Effect::LimitsDiffer { .. } | Effect::Moved { .. } => {}
         }
     }
 

@@ -25,6 +25,7 @@ use crate::api::problem::Problem;
 use crate::api::{stopping, told};
 use crate::client::{AcquireError, Permit, ReconcileError, Reconciled, Throttler};
 use crate::engine::grant::RequestId;
+use crate::telemetry::{self, OneMore};
 use crate::wire::fields::{self, BadField};
 use crate::wire::throttle::ParsedAcquire;
 use crate::wire::v1::session_request::Message;
@@ -65,6 +66,7 @@ pub(super) struct Session {
     is_half_closed: bool,
     /// Its last answer was an error.
     has_failed: bool,
+    _counted: OneMore,
 }
 
 impl Session {
@@ -86,6 +88,7 @@ impl Session {
             stamp_nanos: None,
             is_half_closed: false,
             has_failed: false,
+            _counted: OneMore::of(&telemetry::SESSIONS),
         }
     }
 

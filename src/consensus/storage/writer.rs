@@ -12,6 +12,7 @@
 use std::fmt;
 use std::thread::{self, JoinHandle};
 
+use metrics::Histogram;
 use openraft::{LogId, Vote};
 use tokio::sync::mpsc;
 
@@ -19,6 +20,8 @@ use super::disk::Disk;
 use super::error::StorageError;
 use super::record::Record;
 use super::wal::WalResult;
+use crate::clock::Clock;
+use crate::telemetry;
 
 /// Queued pieces of work; openraft itself has one under way, tests have more.
 const QUEUE: usize = 256;
@@ -98,17 +101,26 @@ struct Group {
 }
 
 impl Group {
-    fn commit(&mut self, disk: &mut Disk) {
+    fn commit(&mut self, disk: &mut Disk, meter: &Meter) {
         if self.done.is_empty() {
             return;
         }
+        let began_at = meter.clock.now();
         let result = disk.append(&self.records);
+        meter.latency.record(meter.clock.now().saturating_since(began_at));
         self.records.clear();
         self.done.drain(..).for_each(|done| done(result.clone()));
     }
 }
 
+/// How long writes take.
+struct Meter {
+    clock: Clock,
+    latency: Histogram,
+}
+
 fn run(mut disk: Disk, mut jobs: mpsc::Receiver<Job>) {
+    let meter = Meter { clock: Clock::start(), latency: telemetry::FSYNC.histogram() };
     let mut group = Group::default();
     while let Some(job) = jobs.blocking_recv() {
         let mut next = Some(job);
@@ -123,20 +135,20 @@ fn run(mut disk: Disk, mut jobs: mpsc::Receiver<Job>) {
                     group.done.push(done);
                 }
                 Work::TruncateFrom(index) => {
-                    group.commit(&mut disk);
+                    group.commit(&mut disk, &meter);
                     done(disk.truncate_from(index));
                 }
                 Work::PurgeTo(last) => {
-                    group.commit(&mut disk);
+                    group.commit(&mut disk, &meter);
                     done(disk.purge_to(last));
                 }
                 Work::SaveVote(vote) => {
-                    group.commit(&mut disk);
+                    group.commit(&mut disk, &meter);
                     done(disk.save_vote(&vote));
                 }
             }
             next = jobs.try_recv().ok();
         }
-        group.commit(&mut disk);
+        group.commit(&mut disk, &meter);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::grant::{Grant, RequestId};
+use crate::engine::grant::{Epoch, Grant, RequestId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Proposal, Verdict};
 use crate::engine::limiter::Limiter;
@@ -75,6 +75,13 @@ pub enum Effect<T> {
         key: ConnectionKey,
         /// All of them rule.
         limits: Vec<RateLimit>,
+    },
+    /// Let it be known that the ring has moved, and that connections in memory go to other owners by it.
+    Moved {
+        /// The new ring.
+        epoch: Epoch,
+        /// How many go, some of them as soon as their proposal in flight is answered. Not 0.
+        connections: usize,
     },
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 use foldhash::fast::FixedState;
 
 pub use self::effect::{Caller, Effect, Settled, View};
-pub use self::report::{ConnectionReport, Pause};
+pub use self::report::{ConnectionReport, Pause, Share};
 use crate::engine::fault::Fault;
 use crate::engine::grant::{Epoch, Grant, RequestId, Sequence, ShardId};
 use crate::engine::key::ConnectionKey;
@@ -225,6 +225,12 @@ impl<T: Caller> Shard<T> {
     /// What there is to do since this was asked last.
     pub fn take_effects(&mut self) -> std::vec::Drain<'_, Effect<T>> {
         self.effects.drain(..)
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn id(&self) -> ShardId {
+        self.id
     }
 
     /// The number that was drawn last: no successor may draw it again.

@@ -2,7 +2,7 @@
 //!
 //! Promises: no waiter is sent on while a slot may be under way to it; a proposal that came by an old ring is made again by the new one.
 
-use super::{CALM_AFTER_MOVE, Caller, Shard, View};
+use super::{CALM_AFTER_MOVE, Caller, Effect, Shard, View};
 use crate::engine::key::ConnectionKey;
 use crate::engine::throttle::Now;
 use crate::engine::time::Timestamp;
@@ -37,15 +37,20 @@ impl<T: Caller> Shard<T> {
         let now = self.ledger_clock.now(now.local);
         self.move_settles_at = Some(now.local + CALM_AFTER_MOVE);
         let mut keys = Vec::with_capacity(self.connections.len());
+        let mut connections = 0;
         #[expect(clippy::iter_over_hash_type, reason = "what is found is sorted before anything is done")]
         for (key, resident) in &mut self.connections {
+            let left_before = resident.is_leaving;
             resident.is_leaving = self.ring.owner(key) != Some(self.id);
+            connections += usize::from(resident.is_leaving && !left_before);
             // One without a wake was looked at while the ring was on its way.
             if resident.is_leaving || !resident.throttle.queue().is_empty() || resident.wakes_at.is_none() {
                 keys.push(key.clone());
             }
         }
         keys.sort_unstable();
+        let epoch = self.ring.epoch();
+        self.effects.extend((connections > 0).then_some(Effect::Moved { epoch, connections }));
         for key in keys {
             self.with(now, &key, |_, _, _| ());
         }

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Caller, Resident, Shard};
 use crate::engine::key::ConnectionKey;
+use crate::engine::queue::Queue;
 use crate::engine::rate::{Niceness, RateLimit};
 use crate::engine::throttle::Now;
 use crate::engine::time::{LedgerTime, Timestamp};
 
 /// Parts of 1,000,000.
-pub(crate) type Share = u64;
+pub type Share = u64;
 
 /// How a connection is, as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +54,7 @@ impl ConnectionReport {
 
     /// How full the fullest of its limits is.
     fn fill(&self) -> Share {
-        let share = |(limit, used): &(RateLimit, u64)| used.saturating_mul(1_000_000) / u64::from(limit.request_count().get());
-        self.limits.iter().map(share).max().unwrap_or_default()
+        self.limits.iter().copied().map(share).max().unwrap_or_default()
     }
 
     /// Its place among others: busier ones have lower ranks.
@@ -71,7 +71,25 @@ impl ConnectionReport {
     }
 }
 
+/// How full a limit is of which so much counts.
+fn share((limit, used): (RateLimit, u64)) -> Share {
+    used.saturating_mul(1_000_000) / u64::from(limit.request_count().get())
+}
+
 impl<T: Caller> Shard<T> {
+    /// Shows so many of the connections in memory, after so many others: who waits there, and how full the fullest limit is. Returns how many there were. Their order is
+    /// none, and may change with every connection that comes or goes.
+    pub fn look_through(&self, local: Timestamp, after: usize, at_most: usize, mut see: impl FnMut(&Queue<T>, Share)) -> usize {
+        let now = self.ledger_clock.now(local);
+        let mut seen = 0;
+        for resident in self.connections.values().skip(after).take(at_most) {
+            let fullest = resident.throttle.limiter().fill(now.ledger).map(share).max();
+            see(resident.throttle.queue(), fullest.unwrap_or_default());
+            seen += 1;
+        }
+        seen
+    }
+
     /// How a connection is; `None` when it is not in memory.
     #[must_use]
     pub fn report(&self, local: Timestamp, key: &ConnectionKey) -> Option<ConnectionReport> {
