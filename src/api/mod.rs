@@ -18,15 +18,19 @@ mod answer;
 mod grpc;
 mod http;
 mod problem;
+mod starting;
 
+use std::fmt::{self, Debug, Formatter};
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::problem::Problem;
+pub use self::starting::serve_while_starting;
 use crate::admin::Admin;
 use crate::client::Throttler;
 use crate::clock;
@@ -45,6 +49,9 @@ pub enum FaultInjection {
 
 /// How long calls have to end when the server stops; waiting ones are told to at once.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the connections of those who asked a node that was starting have to end, before it serves.
+const ENDS_BEFORE_SERVING: Duration = Duration::from_millis(250);
 
 /// How long a client has for its first word.
 const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
@@ -80,19 +87,43 @@ pub struct Served {
     throttler: Throttler,
     admin: Admin,
     fault_injection: FaultInjection,
+    scrape: Option<Scrape>,
+}
+
+/// What writes the metrics of this process down.
+#[derive(Clone)]
+struct Scrape(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl Scrape {
+    fn text(&self) -> String {
+        self.0()
+    }
+}
+
+impl Debug for Scrape {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scrape").finish()
+    }
 }
 
 impl Served {
-    /// Both of one node, without fault injection.
+    /// Both of one node, without fault injection and metrics.
     #[must_use]
     pub fn new(throttler: Throttler, admin: Admin) -> Self {
-        Self { throttler, admin, fault_injection: FaultInjection::default() }
+        Self { throttler, admin, fault_injection: FaultInjection::default(), scrape: None }
     }
 
     /// The same, with fault injection or without it.
     #[must_use]
     pub const fn with_fault_injection(mut self, fault_injection: FaultInjection) -> Self {
         self.fault_injection = fault_injection;
+        self
+    }
+
+    /// The same with `/metrics`, answered by `text` in the format of Prometheus: of the recorder that the process had installed when the node was started.
+    #[must_use]
+    pub fn with_metrics(mut self, text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.scrape = Some(Scrape(Arc::new(text)));
         self
     }
 }
@@ -108,15 +139,7 @@ pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener,
     let (drain, draining) = watch::channel(false);
     let (services, health) = grpc::services(&served, draining.clone(), bounds).await;
     let services = http::routes(&served, draining.clone(), services);
-    let bounds = port::Bounds {
-        max_connections: bounds.max_connections,
-        speaks_within: SPEAKS_WITHIN,
-        has_http1: true,
-        max_streams_per_connection: bounds.max_streams_per_connection,
-        stream_window_bytes: STREAM_WINDOW_BYTES,
-        connection_window_bytes: CONNECTION_WINDOW_BYTES,
-    };
-    let mut port = Port::new(listener, services, bounds, draining);
+    let mut port = Port::new(listener, services, port_bounds(bounds), draining);
     let mut shutdown = pin!(shutdown);
     let mut node_stops = pin!(served.throttler.stopped());
     let mut is_serving = true;
@@ -134,6 +157,17 @@ pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener,
     drain.send_replace(true);
     health.end().await;
     closed.end(DRAINS_WITHIN).await;
+}
+
+const fn port_bounds(bounds: Bounds) -> port::Bounds {
+    port::Bounds {
+        max_connections: bounds.max_connections,
+        speaks_within: SPEAKS_WITHIN,
+        has_http1: true,
+        max_streams_per_connection: bounds.max_streams_per_connection,
+        stream_window_bytes: STREAM_WINDOW_BYTES,
+        connection_window_bytes: CONNECTION_WINDOW_BYTES,
+    }
 }
 
 /// How long the cluster has to take what is said to it.

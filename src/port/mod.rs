@@ -92,6 +92,12 @@ impl Port {
     pub(crate) fn close(self) -> Closed {
         Closed { connections: self.connections }
     }
+
+    /// Accepts nobody any more, and leaves the listener to another port: whoever connects meanwhile waits in its backlog.
+    #[cfg(feature = "cli")]
+    pub(crate) fn hand_over(self) -> (Closed, TcpListener) {
+        (Closed { connections: self.connections }, self.listener)
+    }
 }
 
 /// A port that accepts nobody any more, and the connections that it has still.

@@ -10,6 +10,7 @@ mod connections;
 mod error;
 mod limits;
 mod message;
+mod operations;
 mod permit;
 mod query;
 mod value;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use tonic::codegen::Service as _;
 
 use self::error::Error;
+pub(super) use self::operations::routes_of_a_start;
 use super::Served;
 use crate::admin::Admin;
 use crate::client::Throttler;
@@ -40,7 +42,9 @@ struct Shared {
 
 /// All routes, and gRPC's behind them.
 pub(super) fn routes(served: &Served, draining: watch::Receiver<bool>, grpc: Router) -> Router {
-    let shared = Shared { throttler: served.throttler.clone(), admin: served.admin.clone(), draining };
+    let (throttler, admin) = (served.throttler.clone(), served.admin.clone());
+    let operations = operations::routes(served, draining.clone());
+    let shared = Shared { throttler, admin, draining };
     let one_connection = "/v1/connections/{platform}/{connection}";
     Router::new()
         .route("/v1/acquire", post(acquire::acquire))
@@ -57,6 +61,7 @@ pub(super) fn routes(served: &Served, draining: watch::Receiver<bool>, grpc: Rou
         .route(&format!("{one_connection}/penalize"), post(connections::penalize))
         .route("/v1/cluster", get(cluster::status))
         .with_state(shared)
+        .merge(operations)
         .route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], OPENAPI)))
         .method_not_allowed_fallback(async || Error::wrong_method())
         .fallback(fallback)

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! settings ──► bind ──► open the log ──► {"node": …, "listening": …} ──► serve
-//!                                                                         │
-//!                                      SIGTERM, SIGINT ───────────────────┤ waiters are told, the log is closed, exit 0
+//!                        │ /livez                                         │
+//!                        ▼                                                │
+//!               "starting"             SIGTERM, SIGINT ───────────────────┤ waiters are told, the log is closed, exit 0
 //!                                      the node stops by itself ──────────┘ waiters are told, the reason, exit 1
 //! ```
 //!
@@ -11,6 +12,7 @@
 //! Must not: start anything before all settings are valid.
 
 pub(super) mod logs;
+mod metrics;
 mod surface;
 
 use std::io::{self, Write as _};
@@ -19,10 +21,11 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::util::TryInitError;
 
-use super::settings::{self, Problem, SettingsArgs};
+use super::settings::{self, Problem, Settings, SettingsArgs};
 use super::shutdown;
 use crate::api;
 use crate::node::{Node, StartError};
+use metrics::Recorder;
 use surface::{ListenError, Surface};
 
 /// Flags of `turnstile node`.
@@ -51,6 +54,13 @@ pub(crate) enum NodeError {
         /// Why.
         #[source]
         source: TryInitError,
+    },
+    /// There is another recorder of metrics in this process.
+    #[error("cannot start the metrics")]
+    Metrics {
+        /// Why.
+        #[source]
+        source: metrics_exporter_prometheus::BuildError,
     },
     /// The system doesn't tell us about signals.
     #[error("cannot listen to signals")]
@@ -100,28 +110,39 @@ pub(crate) struct Ready {
 pub(crate) async fn run(args: NodeArgs) -> Result<(), NodeError> {
     let loaded = settings::load(&args.settings, &settings::environment());
     let settings = loaded.settings.map_err(|problems| NodeError::Settings { problems })?;
-    logs::start(settings.log, settings.log_format).map_err(|source| NodeError::Log { source })?;
+    logs::start(settings.log.clone(), settings.log_format).map_err(|source| NodeError::Log { source })?;
+    let recorder = Recorder::install().map_err(|source| NodeError::Metrics { source })?;
+    tokio::select! {
+        ended = start_and_serve(settings, args.until_input_ends, &recorder) => ended,
+        never = recorder.upkeep() => match never {},
+    }
+}
+
+/// Does all of it, from the first signal that counts to the end of the node.
+async fn start_and_serve(settings: Settings, until_input_ends: bool, recorder: &Recorder) -> Result<(), NodeError> {
     let signals = shutdown::Signals::listen();
-    let signals = if args.until_input_ends { signals.and_then(shutdown::Signals::and_input) } else { signals };
+    let signals = if until_input_ends { signals.and_then(shutdown::Signals::and_input) } else { signals };
     let mut signals = signals.map_err(|source| NodeError::Signals { source })?;
     let surface = Surface::bind(settings.listen, &settings.listen_from).await?;
-    let node = tokio::select! {
-        started = Node::start(settings.node) => started.map_err(|source| NodeError::Start { source })?,
-        // Leaving a start in the middle is what a crash would do, which the log survives; nothing was granted yet.
-        () = signals.asked_to_end() => return Ok(()),
+    let starting = async {
+        tokio::select! {
+            started = Node::start(settings.node) => Some(started),
+            // Leaving a start in the middle is what a crash would do, which the log survives; nothing was granted yet.
+            () = signals.asked_to_end() => None,
+        }
     };
-    let ended = serve(&node, surface, settings.fault_injection, signals).await;
+    let (started, surface) = surface.while_starting(starting).await;
+    let Some(started) = started else { return Ok(()) };
+    let node = started.map_err(|source| NodeError::Start { source })?;
+    let recorder = recorder.clone();
+    let served = api::Served::new(node.throttler(), node.admin()).with_metrics(move || recorder.text());
+    let ended = serve(&node, surface, served.with_fault_injection(settings.fault_injection), signals).await;
     node.shutdown().await;
     ended
 }
 
 /// Serves the node until the process is told to end, the node has been drained, or it stops by itself; returns when no call is left.
-async fn serve(
-    node: &Node,
-    surface: Surface,
-    fault_injection: api::FaultInjection,
-    mut signals: shutdown::Signals,
-) -> Result<(), NodeError> {
+async fn serve(node: &Node, surface: Surface, served: api::Served, mut signals: shutdown::Signals) -> Result<(), NodeError> {
     announce(&Ready { node: node.id().to_string(), listening: surface.address() })?;
     let mut reason = None;
     let shutdown = async {
@@ -133,7 +154,6 @@ async fn serve(
         }
         tracing::info!(node = %node.id(), "ending");
     };
-    let served = api::Served::new(node.throttler(), node.admin()).with_fault_injection(fault_injection);
     surface.serve(served, shutdown).await;
     reason.map_or(Ok(()), |reason| Err(NodeError::Stopped { reason }))
 }

@@ -1,4 +1,4 @@
-//! What a node shows to the network: gRPC on one address. The only file of the command that knows what is served there.
+//! What a node shows to the network, on one address. The only file of the command that knows what is served there.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub(crate) struct ListenError {
     source: io::Error,
 }
 
-/// An address that is ours. Who calls waits until it is served.
+/// An address that is ours.
 #[derive(Debug)]
 pub(super) struct Surface {
     listener: TcpListener,
@@ -40,12 +40,20 @@ impl Surface {
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "other machines can reach this address, and there is no authentication");
         }
+        tracing::info!(%address, "starting: health is told from now on");
         Ok(Self { listener, address })
     }
 
     /// The address, with the port that was found if any would do.
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Answers while `start` runs that the node is starting.
+    pub(super) async fn while_starting<T>(self, start: impl Future<Output = T>) -> (T, Self) {
+        let Self { listener, address } = self;
+        let (started, listener) = api::serve_while_starting(listener, start).await;
+        (started, Self { listener, address })
     }
 
     /// Serves until `shutdown`; then calls are told, and have 5 s to end.
