@@ -69,10 +69,18 @@ impl Drain {
                 () = self.nobody_else() => Err(DrainError::NobodyElse),
             }
         };
+        let node = self.peers.node();
+        tracing::info!(%node, ?within, "draining: what the node owns and keeps goes to others");
         let ended = clock::timeout(within, handed_over).await.unwrap_or(Err(DrainError::Late { within }));
-        match ended {
-            Ok(()) => drop(self.is_drained.send_replace(true)),
-            Err(_) => self.peers.stay(),
+        match &ended {
+            Ok(()) => {
+                tracing::info!(%node, "drained");
+                self.is_drained.send_replace(true);
+            }
+            Err(error) => {
+                tracing::warn!(%node, %error, "not drained: should the node end now, the others go on when they have missed it");
+                self.peers.stay();
+            }
         }
         ended
     }

@@ -82,7 +82,9 @@ async fn raise_level(peers: &Peers, consensus: &Consensus, submitter: &Submitter
     let level = consensus.ledger().level();
     if newest > level && known.replicas.all().all(|node| is_there(&node)) {
         match submitter.submit(&Command::Raise { to: newest }).await {
-            Ok(_) => tracing::info!(level = %newest, "all nodes know this level of the ledger: its rules hold from now on"),
+            Ok(_) => {
+                tracing::info!(ledger_level = %newest, "all nodes know this level of the ledger: its rules hold from now on")
+            }
             Err(error) => tracing::debug!(%error, "the ledger's level could not be raised; looking again"),
         }
     }

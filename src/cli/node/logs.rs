@@ -9,7 +9,8 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::cli::settings::LogFormat;
 
-/// Sends the log to standard error from now on.
+/// Sends the log to standard error from now on. As JSON each line is an object of `timestamp`, `level`, `target`, `message` and the fields of what is told, beside them:
+/// no field may have one of those names.
 ///
 /// # Errors
 /// When this process has a log already.
@@ -22,5 +23,10 @@ pub(in crate::cli) fn start(filter: Targets, format: LogFormat) -> Result<(), Tr
         }
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    if format == LogFormat::Json {
+        // Who reads lines of JSON reads no others.
+        std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread has panicked")));
+    }
+    Ok(())
 }
