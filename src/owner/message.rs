@@ -43,8 +43,8 @@ pub(crate) enum Message {
     Wake,
     /// What is going on here?
     Report(oneshot::Sender<ShardReport>),
-    /// Add your connections to this; so many of them are in it.
-    Survey(Survey, usize, oneshot::Sender<Survey>),
+    /// Add some of your connections to this, after so many; and after how many are the next?
+    Survey(Survey, usize, oneshot::Sender<(Survey, Option<usize>)>),
 }
 
 /// What a shard has in memory.

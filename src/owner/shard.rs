@@ -13,7 +13,6 @@ use tokio::task::JoinHandle;
 use super::message::{Message, ShardReport};
 use super::offer::{Offer, Outcome, Reply};
 use super::said::Said;
-use super::survey::LOOKS_AT;
 use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::consensus::proposer::{Inbox, Proposer};
@@ -193,12 +192,8 @@ impl Actor for Shard {
                 reply.send(report).ok();
             }
             Message::Survey(mut survey, after, reply) => {
-                let seen = engine.look_through(now, after, LOOKS_AT, |queue, fullest| survey.see(queue, fullest));
-                if seen < LOOKS_AT {
-                    reply.send(survey).ok();
-                } else {
-                    drop(state.myself.cast(Message::Survey(survey, after + seen, reply)));
-                }
+                let next = survey.add(engine, now, after);
+                reply.send((survey, next)).ok();
             }
         }
         state.carry_out(now);

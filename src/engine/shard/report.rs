@@ -77,17 +77,14 @@ fn share((limit, used): (RateLimit, u64)) -> Share {
 }
 
 impl<T: Caller> Shard<T> {
-    /// Shows so many of the connections in memory, after so many others: who waits there, and how full the fullest limit is. Returns how many there were. Their order is
+    /// Shows so many of the connections in memory, after so many others: who waits there, and how full the fullest limit is. Their order is
     /// none, and may change with every connection that comes or goes.
-    pub fn look_through(&self, local: Timestamp, after: usize, at_most: usize, mut see: impl FnMut(&Queue<T>, Share)) -> usize {
+    pub fn look_through(&self, local: Timestamp, after: usize, at_most: usize, mut see: impl FnMut(&Queue<T>, Share)) {
         let now = self.ledger_clock.now(local);
-        let mut seen = 0;
         for resident in self.connections.values().skip(after).take(at_most) {
             let fullest = resident.throttle.limiter().fill(now.ledger).map(share).max();
             see(resident.throttle.queue(), fullest.unwrap_or_default());
-            seen += 1;
         }
-        seen
     }
 
     /// How a connection is; `None` when it is not in memory.
