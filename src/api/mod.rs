@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::problem::Problem;
-pub use self::starting::serve_while_starting;
+pub use self::starting::Starting;
 use crate::admin::Admin;
 use crate::client::Throttler;
 use crate::clock;
@@ -49,9 +49,6 @@ pub enum FaultInjection {
 
 /// How long calls have to end when the server stops; waiting ones are told to at once.
 const DRAINS_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long the connections of those who asked a node that was starting have to end, before it serves.
-const ENDS_BEFORE_SERVING: Duration = Duration::from_millis(250);
 
 /// How long a client has for its first word.
 const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
@@ -137,9 +134,25 @@ pub async fn serve(served: Served, listener: TcpListener, shutdown: impl Future<
 /// The same as [`serve`], within these bounds.
 pub async fn serve_within(bounds: Bounds, served: Served, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let (drain, draining) = watch::channel(false);
-    let (services, health) = grpc::services(&served, draining.clone(), bounds).await;
-    let services = http::routes(&served, draining.clone(), services);
-    let mut port = Port::new(listener, services, port_bounds(bounds), draining);
+    let (services, health) = services(&served, draining.clone(), bounds).await;
+    let port = Port::new(listener, services, port_bounds(bounds), draining);
+    serve_until(shutdown, port, &served, drain, health).await;
+}
+
+/// Everything that is served of a node, and what tells of its health.
+async fn services(served: &Served, draining: watch::Receiver<bool>, bounds: Bounds) -> (axum::Router, grpc::Health) {
+    let (services, health) = grpc::services(served, draining.clone(), bounds).await;
+    (http::routes(served, draining, services), health)
+}
+
+/// Serves a node on a port until `shutdown`, and ends all calls then.
+async fn serve_until(
+    shutdown: impl Future<Output = ()>,
+    mut port: Port,
+    served: &Served,
+    drain: watch::Sender<bool>,
+    health: grpc::Health,
+) {
     let mut shutdown = pin!(shutdown);
     let mut node_stops = pin!(served.throttler.stopped());
     let mut is_serving = true;

@@ -6,19 +6,20 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::greeting::{Protocol, greet};
-use super::{Bounds, CalledFrom, stopping};
+use super::{Bounds, CalledFrom, Stage, stopping};
 
 /// How long an HTTP/2 connection is quiet before it is asked whether it is alive, and how long it has to answer. Short, for what a peer that was cut off
 /// waits for is kept from others: its slots would be granted into the void.
@@ -36,14 +37,24 @@ pub(super) async fn serve(
     stream: TcpStream,
     from: SocketAddr,
     place: OwnedSemaphorePermit,
-    services: Router,
-    mut draining: watch::Receiver<bool>,
+    stage: Arc<Mutex<Stage>>,
     bounds: Bounds,
 ) {
-    let greeted = tokio::select! {
-        greeted = greet(stream, bounds.speaks_within) => greeted,
-        () = stopping(&mut draining) => return,
+    let current = || stage.lock().clone();
+    let mut greeting = pin!(greet(stream, bounds.speaks_within));
+    let greeted = loop {
+        let mut draining = current().draining;
+        tokio::select! {
+            greeted = greeting.as_mut() => break greeted,
+            () = stopping(&mut draining) => {}
+        }
+        // There may be others by now who serve it.
+        let draining = current().draining;
+        if *draining.borrow() || draining.has_changed().is_err() {
+            return;
+        }
     };
+    let Stage { services, draining } = current();
     let services = TowerToHyperService::new(services);
     // Each call ends as soon as the connection is gone, with the wait that it holds.
     let services = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -99,6 +110,8 @@ async fn until_drained<C: Future<Output = hyper::Result<()>>>(
 ) {
     let mut serving = pin!(connection);
     let ended = tokio::select! {
+        // What was asked already is answered, also by a port that is closed at this moment.
+        biased;
         ended = serving.as_mut() => ended,
         () = stopping(&mut draining) => {
             shut_down(serving.as_mut());

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -47,20 +48,33 @@ pub(crate) struct CalledFrom(pub SocketAddr);
 #[derive(Debug)]
 pub(crate) struct Port {
     listener: TcpListener,
-    services: Router,
+    stage: Arc<Mutex<Stage>>,
     bounds: Bounds,
     places: Arc<Semaphore>,
     connections: JoinSet<()>,
-    draining: watch::Receiver<bool>,
     /// How many connections could not be accepted since the last that could.
     failures: u32,
+}
+
+/// What a connection is served that has said its first word now.
+#[derive(Debug, Clone)]
+struct Stage {
+    services: Router,
+    draining: watch::Receiver<bool>,
 }
 
 impl Port {
     /// Services on this listener. When `draining` turns true, each connection ends as soon as its calls have.
     pub(crate) fn new(listener: TcpListener, services: Router, bounds: Bounds, draining: watch::Receiver<bool>) -> Self {
         let places = Arc::new(Semaphore::new(bounds.max_connections.min(Semaphore::MAX_PERMITS)));
-        Self { listener, services, bounds, places, connections: JoinSet::new(), draining, failures: 0 }
+        let stage = Arc::new(Mutex::new(Stage { services, draining }));
+        Self { listener, stage, bounds, places, connections: JoinSet::new(), failures: 0 }
+    }
+
+    /// Serves others from now on. The former `draining` may turn true then: nobody loses a connection by it who has not been answered yet.
+    #[cfg(feature = "cli")]
+    pub(crate) fn replace(&self, services: Router, draining: watch::Receiver<bool>) {
+        *self.stage.lock() = Stage { services, draining };
     }
 
     /// Accepts connections and serves them. Cancel-safe: called again, it goes on.
@@ -71,8 +85,8 @@ impl Port {
                 accepted = accept(&self.listener, &self.places) => match accepted {
                     Ok((stream, from, place)) => {
                         self.failures = 0;
-                        let (services, draining) = (self.services.clone(), self.draining.clone());
-                        self.connections.spawn(connection::serve(stream, from, place, services, draining, self.bounds));
+                        let stage = Arc::clone(&self.stage);
+                        self.connections.spawn(connection::serve(stream, from, place, stage, self.bounds));
                     }
                     Err(error) => {
                         // For ever, if need be: a client that takes all descriptors must not end the server.
@@ -91,12 +105,6 @@ impl Port {
     /// Accepts nobody any more.
     pub(crate) fn close(self) -> Closed {
         Closed { connections: self.connections }
-    }
-
-    /// Accepts nobody any more, and leaves the listener to another port: whoever connects meanwhile waits in its backlog.
-    #[cfg(feature = "cli")]
-    pub(crate) fn hand_over(self) -> (Closed, TcpListener) {
-        (Closed { connections: self.connections }, self.listener)
     }
 }
 

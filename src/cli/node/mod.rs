@@ -123,7 +123,7 @@ async fn start_and_serve(settings: Settings, until_input_ends: bool, recorder: &
     let signals = shutdown::Signals::listen();
     let signals = if until_input_ends { signals.and_then(shutdown::Signals::and_input) } else { signals };
     let mut signals = signals.map_err(|source| NodeError::Signals { source })?;
-    let surface = Surface::bind(settings.listen, &settings.listen_from).await?;
+    let mut surface = Surface::bind(settings.listen, &settings.listen_from).await?;
     let starting = async {
         tokio::select! {
             started = Node::start(settings.node) => Some(started),
@@ -131,8 +131,7 @@ async fn start_and_serve(settings: Settings, until_input_ends: bool, recorder: &
             () = signals.asked_to_end() => None,
         }
     };
-    let (started, surface) = surface.while_starting(starting).await;
-    let Some(started) = started else { return Ok(()) };
+    let Some(started) = surface.while_starting(starting).await else { return Ok(()) };
     let node = started.map_err(|source| NodeError::Start { source })?;
     let recorder = recorder.clone();
     let served = api::Served::new(node.throttler(), node.admin()).with_metrics(move || recorder.text());

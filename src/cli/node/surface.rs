@@ -24,7 +24,7 @@ pub(crate) struct ListenError {
 /// An address that is ours.
 #[derive(Debug)]
 pub(super) struct Surface {
-    listener: TcpListener,
+    starting: api::Starting,
     address: SocketAddr,
 }
 
@@ -41,7 +41,7 @@ impl Surface {
             tracing::warn!(%address, "other machines can reach this address, and there is no authentication");
         }
         tracing::info!(%address, "starting: health is told from now on");
-        Ok(Self { listener, address })
+        Ok(Self { starting: api::Starting::on(listener), address })
     }
 
     /// The address, with the port that was found if any would do.
@@ -50,14 +50,12 @@ impl Surface {
     }
 
     /// Answers while `start` runs that the node is starting.
-    pub(super) async fn while_starting<T>(self, start: impl Future<Output = T>) -> (T, Self) {
-        let Self { listener, address } = self;
-        let (started, listener) = api::serve_while_starting(listener, start).await;
-        (started, Self { listener, address })
+    pub(super) async fn while_starting<T>(&mut self, start: impl Future<Output = T>) -> T {
+        self.starting.until(start).await
     }
 
     /// Serves until `shutdown`; then calls are told, and have 5 s to end.
     pub(super) async fn serve(self, served: api::Served, shutdown: impl Future<Output = ()>) {
-        api::serve(served, self.listener, shutdown).await;
+        self.starting.serve(served, shutdown).await;
     }
 }
