@@ -151,7 +151,7 @@ impl Problem {
     }
 
     /// It works later, or elsewhere.
-    fn later(reason: &'static str, message: String) -> Self {
+    pub(super) fn later(reason: &'static str, message: String) -> Self {
         Self::new(Kind::Unavailable, reason, message).after(RETRY_AFTER)
     }
 

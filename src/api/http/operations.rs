@@ -3,24 +3,24 @@
 //! Promises: `/livez` answers as long as the process serves, whatever has become of the cluster: a restart would not bring a majority back. `/readyz` says why not,
 //! as a problem with a reason for programs.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
-use std::time::Duration;
 use tokio::sync::watch;
 
+use super::error::Error;
 use crate::admin::{Admin, NotReady};
+use crate::api::problem::Problem;
 use crate::api::{Scrape, Served};
 use crate::clock;
 
 /// How long the figures for a scrape may take: then it has those of the one before.
 const MEASURED_WITHIN: Duration = Duration::from_secs(2);
-
-/// When to ask again.
-const RETRY_AFTER_SECONDS: &str = "1";
 
 /// What the routes need.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ struct Operations {
 }
 
 /// Health and metrics of a node that serves.
-pub(super) fn routes(served: &Served, draining: watch::Receiver<bool>) -> Router {
+pub(super) fn routes<S: Clone + Send + Sync + 'static>(served: &Served, draining: watch::Receiver<bool>) -> Router<S> {
     let (admin, scrape) = (served.admin.clone(), served.scrape.clone());
     Router::new()
         .route("/livez", get(fine))
@@ -51,22 +51,23 @@ async fn fine() -> Response {
 }
 
 async fn starting() -> Response {
-    unavailable("STARTING", "the node is starting: it opens its log and comes to its cluster")
+    Error::from(Problem::later("STARTING", "the node is starting: it opens its log and comes to its cluster".to_owned()))
+        .into_response()
 }
 
 async fn ready(State(Operations { admin, draining, .. }): State<Operations>) -> Response {
     if *draining.borrow() {
-        return unavailable("SERVER_STOPPING", "the server is stopping");
+        return Error::from(Problem::draining()).into_response();
     }
     match admin.ready() {
         Ok(()) => fine().await,
-        Err(error) => unavailable(reason(&error), &error.to_string()),
+        Err(error) => Error::from(Problem::later(reason(&error), error.to_string())).into_response(),
     }
 }
 
 async fn metrics(State(Operations { admin, scrape, .. }): State<Operations>) -> Response {
     let Some(scrape) = scrape else {
-        return problem(StatusCode::NOT_FOUND, "NO_METRICS", "this server was started without metrics");
+        return Error::from(Problem::not_found("NO_METRICS", "this server was started without metrics")).into_response();
     };
     if let Err(error) = clock::timeout(MEASURED_WITHIN, admin.measure()).await {
         tracing::debug!(%error, "the metrics of a scrape are in part those of the one before");
@@ -81,22 +82,4 @@ const fn reason(error: &NotReady) -> &'static str {
         NotReady::NoOwner => "NO_OWNER",
         NotReady::NoQuorum => "NO_QUORUM",
     }
-}
-
-fn unavailable(reason: &'static str, detail: &str) -> Response {
-    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, reason, detail);
-    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECONDS));
-    response
-}
-
-/// RFC 9457.
-fn problem(status: StatusCode, reason: &'static str, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "reason": reason,
-    });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
