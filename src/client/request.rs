@@ -8,9 +8,9 @@ use crate::engine::cost::Cost;
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
 use crate::engine::rate::Niceness;
-use crate::engine::throttle::{Patience, Refusal};
+use crate::engine::throttle::Patience;
 use crate::engine::time::Timestamp;
-use crate::router::{self, RouteError};
+use crate::router;
 
 /// What a call that doesn't wait does when the cluster is out of reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -215,10 +215,6 @@ impl<'a> Request<'a> {
         }
         let limits = self.connection.limits().clone();
         let cost = limits.estimate(self.cost);
-        let over = limits.iter().find(|limit| limit.is_exceeded_by(cost));
-        if let Some(limit) = over.copied() {
-            return Err(RouteError::Refused(Refusal::CostOverLimit { cost, limit }).into());
-        }
         let request = router::Request {
             key: self.connection.key().clone(),
             id: self.id.unwrap_or_else(|| RequestId::new(rand::random())),

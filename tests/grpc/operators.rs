@@ -81,6 +81,8 @@ async fn limits_that_are_set_rule_at_once_over_who_waits_and_over_what_callers_s
     let tried = || async { soon(server.client().await.try_acquire(trying(acquire("ruled", 9, HOUR)))).await.unwrap() };
     assert_eq!(tried().await.into_inner().outcome(), v1::Outcome::Granted);
     assert_eq!(tried().await.into_inner().outcome(), v1::Outcome::Throttled, "three of three, whatever its caller says");
+    let two = v1::Acquire { cost: Some(2), ..acquire("another", 1, HOUR) };
+    soon(client.acquire(asking(two))).await.unwrap();
     let costly = v1::Acquire { cost: Some(4), ..acquire("ruled", 9, HOUR) };
     let refused = soon(client.acquire(asking(costly))).await.unwrap_err();
     assert_eq!(refused.get_details_error_info().unwrap().reason, "COST_OVER_LIMIT");

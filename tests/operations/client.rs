@@ -52,7 +52,7 @@ pub(crate) fn reason(answer: &Answer, status: u16) -> String {
     assert_eq!(answer.status, status, "{answer:?}");
     assert!(answer.head.contains("content-type: application/problem+json"), "{answer:?}");
     let problem = answer.json();
-    assert_eq!((&problem["type"], &problem["status"]), (&"about:blank".into(), &status.into()));
+    assert_eq!((&problem["type"], &problem["status"]), (&format!("urn:turnstile:problem:{}", reason.to_lowercase().replace('_', '-')).into(), &status.into()));
     assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
     problem["reason"].as_str().unwrap().to_owned()
 }

@@ -172,6 +172,7 @@ impl World {
     /// Applies what is committed, and answers whoever asked for it.
     pub fn apply(&mut self, n: usize) {
         let before = Arc::clone(&self.nodes[n].ring);
+        let (_, policies_before) = self.nodes[n].ledger.policies();
         while self.nodes[n].applied < self.nodes[n].log.committed {
             let local = self.local(n);
             let node = &mut self.nodes[n];
@@ -190,6 +191,9 @@ impl World {
                     self.tell(n, writing, answers);
                 }
             }
+        }
+        if self.nodes[n].ledger.policies().1 != policies_before {
+            self.policies_changed(n);
         }
         if self.nodes[n].ledger.ring().epoch() > self.epoch(n) {
             self.nodes[n].ring = Arc::new(self.nodes[n].ledger.ring().clone());

@@ -33,6 +33,7 @@ mod log;
 mod network;
 mod node;
 mod observers;
+mod operator;
 mod ownership;
 mod proposer;
 mod reconcile;

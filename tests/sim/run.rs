@@ -38,6 +38,9 @@ pub fn run(seed: u64, rule: Rule) -> Report {
     world.load();
     world.plan_turns();
     world.schedule(2 * SECOND, Event::Strike);
+    if seed.is_multiple_of(3) {
+        world.schedule(2 * SECOND, Event::Operate);
+    }
     while world.now < trouble && world.step() {}
     world.network.lost = 0;
     world.network.doubled = 0;
@@ -75,7 +78,9 @@ impl World {
             node.residents() == 0 && node.proposer.is_idle() && !(is_replica && node.ledger.tracked() > 0)
         };
         let nothing_kept = self.living().all(|n| keeps_nothing(&self.nodes[n]));
-        all_up && last_call && nothing_kept && self.no_call_comes() && self.unsettled().is_none()
+        let rules_nothing = |node: &Node| node.role() == Role::Observer || node.ledger.policies().0.iter().next().is_none();
+        let nothing_ruled = self.living().all(|n| rules_nothing(&self.nodes[n]));
+        all_up && nothing_ruled && last_call && nothing_kept && self.no_call_comes() && self.unsettled().is_none()
     }
 
     fn unfinished(&self) -> String {

@@ -29,11 +29,13 @@ pub struct Seen {
     pub routed_by_observers: u64,
     /// Observers that lost the replica that they followed, and followed another.
     pub followed_another: u64,
+    /// Changes of the limits that an operator has set, at each node.
+    pub ruled: u64,
 }
 
 impl Seen {
     /// All of it, each under its name.
-    const fn counts(&mut self) -> [&mut u64; 13] {
+    const fn counts(&mut self) -> [&mut u64; 14] {
         [
             &mut self.from_memory,
             &mut self.too_late,
@@ -48,6 +50,7 @@ impl Seen {
             &mut self.handed_over,
             &mut self.routed_by_observers,
             &mut self.followed_another,
+            &mut self.ruled,
         ]
     }
 

@@ -58,6 +58,7 @@ pub enum Event {
     Call(usize),
     GiveUp(usize),
     Strike,
+    Operate,
     Undo(Undo),
     Turn(Turn),
 }
@@ -224,6 +225,7 @@ impl World {
             Event::Call(call) => self.begin(call),
             Event::GiveUp(call) => self.give_up(call),
             Event::Strike => self.strike(),
+            Event::Operate => self.operate(),
             Event::Undo(undo) => self.undo(undo),
             Event::Turn(turn) => self.take_turn(turn),
             Event::Datagram { .. } | Event::Pulse(..) | Event::Wake(..) | Event::Synced(..) => {}
@@ -249,7 +251,7 @@ impl World {
             }),
             Event::Pulse(n, _) | Event::Wake(n, _) | Event::Synced(n, _) => Some(*n),
             Event::Call(call) | Event::GiveUp(call) => Some(self.calls[*call].node),
-            Event::Strike | Event::Undo(_) | Event::Turn(_) => None,
+            Event::Strike | Event::Operate | Event::Undo(_) | Event::Turn(_) => None,
         }
     }
 
