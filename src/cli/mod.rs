@@ -1,32 +1,39 @@
 //! The command line: flags to subcommands to an exit code.
 //!
-//! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings.
+//! Exit codes: 0 when all went well, 1 when a run failed or a promise did not hold, 2 for wrong flags and settings; `turnstile exec` has its command's.
 
 mod algorithms;
+mod ask;
 mod by_name;
+mod calling;
 mod check;
+mod completions;
 mod config_command;
 mod connections;
 mod demo;
+mod help;
 mod node;
 mod operate;
 mod order;
 mod platform;
 mod recover;
 mod remote;
+mod screen;
 mod settings;
 mod shutdown;
+mod span;
+mod table;
 mod time;
 
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use algorithms::AlgorithmsError;
+use ask::AskError;
 use config_command::ConfigError;
-use operate::OperateError;
 use recover::RecoverError;
 
 /// The exit code of wrong flags, as clap has it, and of wrong settings.
@@ -47,22 +54,47 @@ enum Command {
     /// Look at the settings of `turnstile node` without starting it
     #[command(subcommand)]
     Config(config_command::ConfigCommand),
-    /// Show how the nodes of a cluster are; exit code 1 when one can't be reached or nobody leads
-    Status(operate::StatusArgs),
-    /// Show which node owns a connection
-    Owner(operate::OwnerArgs),
     /// Make a new cluster of one node when a majority of its cluster is gone for good; the node must have ended
     Recover(recover::RecoverArgs),
-    /// Fault injection, for tests: cut nodes off from others (they run with --enable-fault-injection)
-    RefusePeers(operate::RefusePeersArgs),
+    /// Wait for a slot and print it; exit code 1 when there is none in time
+    Acquire(calling::AcquireArgs),
+    /// Take a slot if there is one now; exit code 1 when there is none
+    Try(calling::TryArgs),
+    /// Wait for a slot and run a command, whose exit code it has
+    Exec(calling::ExecArgs),
+    /// Show how a request stands that waits: its place, who is before it, and how long it waits at least
+    Explain(calling::ExplainArgs),
+    /// Show how the nodes of a cluster are; exit code 1 when one can't be reached or nobody leads
+    Status(operate::StatusArgs),
+    /// Watch the cluster and its busiest connections
+    Top(operate::TopCommandArgs),
+    /// Show the busiest connections; exit code 1 when those of an owner are missing
+    Connections(operate::ConnectionsArgs),
+    /// Show one connection: who waits, how full its limits are, and who has set them
+    Queue(operate::QueueArgs),
+    /// Show which node owns a connection
+    Owner(operate::OwnerArgs),
+    /// Set, show and delete the limits that rule over what callers say
+    #[command(subcommand)]
+    Limits(operate::LimitsCommand),
+    /// Let nothing through for a connection, for a while or until it is resumed
+    Pause(operate::PauseArgs),
+    /// End a pause
+    Resume(operate::ResumeArgs),
+    /// Let nothing through for a connection for as long as its platform has said (Retry-After)
+    Penalize(operate::PenalizeArgs),
     /// Have a node leave its cluster: what it owns and who waits there go to others, in order, and its process ends
     Drain(operate::DrainArgs),
-    /// Show when each limit algorithm would grant some calls, side by side and at once
-    Algorithms(algorithms::AlgorithmsArgs),
-    /// Judge what clients have written down; exit code 0 when every promise holds, 1 when one was broken, 2 when the history shows nothing
-    Check(check::CheckArgs),
+    /// Fault injection, for tests: cut nodes off from others (they run with --enable-fault-injection)
+    RefusePeers(operate::RefusePeersArgs),
     /// Saturate emulated platforms through `throttle` for a while and judge every promise
     Demo(demo::DemoArgs),
+    /// Judge what clients have written down; exit code 0 when every promise holds, 1 when one was broken, 2 when the history shows nothing
+    Check(check::CheckArgs),
+    /// Show when each limit algorithm would grant some calls, side by side and at once
+    Algorithms(algorithms::AlgorithmsArgs),
+    /// Print what a shell needs to complete these commands and their flags
+    Completions(completions::CompletionsArgs),
     /// Emulate rate-limited platforms over HTTP, for the demo and tests
     #[command(hide = true)]
     Platform(platform::PlatformArgs),
@@ -84,7 +116,9 @@ enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Operate(#[from] OperateError),
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Exec(#[from] calling::ExecError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error(transparent)]
@@ -99,9 +133,17 @@ enum CliError {
     Worker(#[from] demo::WorkerError),
 }
 
+/// The command line, with its help in groups.
+fn command() -> clap::Command {
+    help::grouped(Cli::command())
+}
+
 /// Runs the binary with the process's own arguments.
 pub fn run() -> ExitCode {
-    match dispatch(Cli::parse()) {
+    let said = command().get_matches();
+    // What has passed the same definitions is a `Cli`.
+    let cli = Cli::from_arg_matches(&said).unwrap_or_else(|error| error.exit());
+    match dispatch(cli) {
         Ok(code) => code,
         Err(
             CliError::Node(node::NodeError::Settings { problems })
@@ -115,14 +157,32 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             eprintln!("turnstile: {}", with_causes(&error));
-            let is_wrong_use = matches!(
-                error,
-                CliError::Operate(OperateError::WrongVariable { .. })
-                    | CliError::Algorithms(AlgorithmsError::Limit(_) | AlgorithmsError::NoTime { .. })
-            );
-            if is_wrong_use { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
+            exit_code(&error)
         }
     }
+}
+
+/// The exit code of a failure.
+fn exit_code(error: &CliError) -> ExitCode {
+    if let CliError::Exec(error) = error
+        && let Some(code) = error.exit_code()
+    {
+        return code;
+    }
+    let is_wrong_use = match error {
+        CliError::Ask(error) | CliError::Exec(calling::ExecError::Ask(error)) => error.is_wrong_use(),
+        CliError::Algorithms(error) => matches!(error, AlgorithmsError::Limit(_) | AlgorithmsError::NoTime { .. }),
+        CliError::Runtime { .. }
+        | CliError::Node(_)
+        | CliError::Config(_)
+        | CliError::Exec(_)
+        | CliError::Recover(_)
+        | CliError::Check(_)
+        | CliError::Demo(_)
+        | CliError::Platform(_)
+        | CliError::Worker(_) => false,
+    };
+    if is_wrong_use { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
@@ -131,6 +191,18 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.command {
         Command::Node(args) => runtime()?.block_on(node::run(args))?,
         Command::Config(command) => config_command::run(command)?,
+        Command::Acquire(args) => return Ok(runtime()?.block_on(calling::acquire(args))?),
+        Command::Try(args) => return Ok(runtime()?.block_on(calling::try_acquire(args))?),
+        Command::Exec(args) => return Ok(runtime()?.block_on(calling::exec(args))?),
+        Command::Explain(args) => runtime()?.block_on(calling::explain(args))?,
+        Command::Top(args) => runtime()?.block_on(operate::top(args))?,
+        Command::Connections(args) => return Ok(runtime()?.block_on(operate::connections(args))?),
+        Command::Queue(args) => runtime()?.block_on(operate::queue(args))?,
+        Command::Limits(command) => runtime()?.block_on(operate::limits(command))?,
+        Command::Pause(args) => runtime()?.block_on(operate::pause(args))?,
+        Command::Resume(args) => runtime()?.block_on(operate::resume(args))?,
+        Command::Penalize(args) => runtime()?.block_on(operate::penalize(args))?,
+        Command::Completions(args) => completions::run(&args, &command())?,
         Command::Status(args) => return Ok(runtime()?.block_on(operate::status(args))?),
         Command::Owner(args) => runtime()?.block_on(operate::owner(args))?,
         Command::Recover(args) => return Ok(runtime()?.block_on(recover::run(args))?),
@@ -159,8 +231,6 @@ fn with_causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -170,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_emulator_is_hidden_from_the_help() {
-        let help = Cli::command().render_help().to_string();
+        let help = command().render_help().to_string();
         assert!(help.contains("demo") && !help.contains("platform ") && !help.contains("worker "));
     }
 

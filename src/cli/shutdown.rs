@@ -62,6 +62,17 @@ impl Signals {
         }
     }
 
+    /// The next signal, for who passes it on. Cancel-safe.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) -> rustix::process::Signal {
+        let Self { interrupt, terminate, .. } = self;
+        // Both arms only receive, as above.
+        tokio::select! {
+            _ = interrupt.recv() => rustix::process::Signal::INT,
+            _ = terminate.recv() => rustix::process::Signal::TERM,
+        }
+    }
+
     /// Returns when the first of them comes. Cancel-safe.
     #[cfg(not(unix))]
     pub(crate) async fn asked_to_end(&mut self) {

@@ -82,7 +82,11 @@ pub(crate) fn limits(field: &str, messages: &[v1::RateLimit]) -> Result<Limits, 
     Limits::new(parsed).map_err(|invalid| BadField::new(field, invalid))
 }
 
-fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, BadField> {
+/// Parses one limit.
+///
+/// # Errors
+/// The first field that breaks its rule.
+pub(crate) fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, BadField> {
     let at = |name: &str| format!("{field}.{name}");
     let window = message.window.ok_or_else(|| BadField::new(at("window"), "is not set: it is required"))?;
     let window = span(&at("window"), window)?;

@@ -12,6 +12,7 @@ use super::promises::name;
 use super::style::{self, Ink, Palette};
 use super::traffic::Kind;
 use crate::cli::connections::ConnectionSpec;
+use crate::cli::screen::Screen;
 use crate::cli::time;
 
 /// Between two drawings of the page.
@@ -21,10 +22,6 @@ const FRAME: Duration = Duration::from_millis(150);
 const LINE: Duration = Duration::from_secs(3);
 
 const BAR_CELLS: u32 = 12;
-
-/// The terminal's other screen, no cursor, and lines cut off instead of wrapped.
-const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
-const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /// What a run is, for its heading.
 #[derive(Debug, Clone, Copy)]
@@ -48,9 +45,9 @@ pub(crate) struct View {
     remark: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Place {
-    Page(Palette),
+    Page(Palette, Screen),
     LinesOnStdout,
     LinesOnStderr,
 }
@@ -61,8 +58,7 @@ impl View {
         let place = if stdout_is_reserved {
             Place::LinesOnStderr
         } else if io::stdout().is_terminal() {
-            write(&mut io::stdout(), ENTER);
-            Place::Page(Palette::for_terminal(true))
+            Place::Page(Palette::for_terminal(true), Screen::enter())
         } else {
             Place::LinesOnStdout
         };
@@ -72,18 +68,15 @@ impl View {
     /// Shows the run until it is dropped. Cancel-safe.
     pub(crate) async fn follow(&self, specs: &[ConnectionSpec], journal: &Journal) {
         loop {
-            let interval = match self.place {
-                Place::Page(_) => FRAME,
+            let interval = match &self.place {
+                Place::Page(..) => FRAME,
                 Place::LinesOnStdout | Place::LinesOnStderr => LINE,
             };
             time::sleep(interval).await;
             let glances = journal.glance();
             let elapsed = journal.now();
-            match self.place {
-                Place::Page(palette) => {
-                    let page = self.page(palette, specs, &glances, elapsed);
-                    write(&mut io::stdout(), &in_place(&page));
-                }
+            match &self.place {
+                Place::Page(palette, screen) => screen.draw(&self.page(*palette, specs, &glances, elapsed)),
                 Place::LinesOnStdout => write(&mut io::stdout(), &self.line(&glances, elapsed)),
                 Place::LinesOnStderr => write(&mut io::stderr(), &self.line(&glances, elapsed)),
             }
@@ -92,8 +85,8 @@ impl View {
 
     /// Shows from now on what has been done to the cluster, in a sentence.
     pub(crate) fn remark(&mut self, remark: String) {
-        match self.place {
-            Place::Page(_) => {}
+        match &self.place {
+            Place::Page(..) => {}
             Place::LinesOnStdout => write(&mut io::stdout(), &format!("{remark}\n")),
             Place::LinesOnStderr => write(&mut io::stderr(), &format!("{remark}\n")),
         }
@@ -149,14 +142,6 @@ impl View {
     }
 }
 
-impl Drop for View {
-    fn drop(&mut self) {
-        if matches!(self.place, Place::Page(_)) {
-            write(&mut io::stdout(), LEAVE);
-        }
-    }
-}
-
 /// One row for each limit; the first also carries the connection's numbers.
 fn rows(page: &mut String, palette: Palette, spec: &ConnectionSpec, glance: &Glance) {
     for (number, (limit, held)) in spec.limits.iter().zip(&glance.in_window).enumerate() {
@@ -187,16 +172,6 @@ fn rows(page: &mut String, palette: Palette, spec: &ConnectionSpec, glance: &Gla
 fn refusals(palette: Palette, refused: u64, width: usize) -> String {
     let ink = if refused == 0 { Ink::Good } else { Ink::Bad };
     palette.paint(ink, &format!("{refused:>width$}"))
-}
-
-/// The page with each line at its own row, so that a screen of any height neither scrolls nor flickers.
-fn in_place(page: &str) -> String {
-    let mut drawn = String::new();
-    for (row, line) in (1..).zip(page.lines()) {
-        add(&mut drawn, format_args!("\x1b[{row};1H{line}\x1b[K"));
-    }
-    drawn.push_str("\x1b[J");
-    drawn
 }
 
 /// All connections together.

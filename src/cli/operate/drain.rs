@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ANSWERS_WITHIN, DEFAULT_NODE, OperateError, address, ask_one};
+use crate::cli::ask::{self, ANSWERS_WITHIN, AskError, DEFAULT_NODE, address, ask_one};
 use crate::wire::fields::to_span;
 use crate::wire::v1;
 
@@ -20,12 +20,12 @@ pub(crate) struct DrainArgs {
 /// Has the node hand over whatever it has, and says when it has; its process ends then.
 ///
 /// # Errors
-/// [`OperateError::Failed`] when it does not.
-pub(crate) async fn run(args: DrainArgs) -> Result<(), OperateError> {
+/// [`AskError::Failed`] when it does not.
+pub(crate) async fn run(args: DrainArgs) -> Result<(), AskError> {
     let DrainArgs { node, timeout } = args;
     let within = Duration::from_secs(timeout.into());
     let request = v1::DrainRequest { within: Some(to_span(within)) };
     let drained = ask_one(&node, within + ANSWERS_WITHIN, &async |mut client| client.drain(request).await).await;
-    drained.map_err(|reason| OperateError::Failed { address: node.clone(), reason })?;
-    super::write(&format!("{node} has handed over whatever it had, and ends\n"))
+    drained.map_err(|reason| AskError::Failed { address: node.clone(), reason })?;
+    ask::write(&format!("{node} has handed over whatever it had, and ends\n"))
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Answer;
+use crate::cli::ask::Answer;
 use crate::wire::v1::GetStatusResponse;
 
 /// How long ago a majority may have answered a leader that leads. Healthy ones are answered many times a second.

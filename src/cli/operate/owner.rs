@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Answer, NodesArgs, OperateError, ask_all, printable};
+use crate::cli::ask::{self, Answer, AskError, NodesArgs, ask_all, printable};
 use crate::wire::v1;
 
 /// Flags of `turnstile owner`.
@@ -32,8 +32,8 @@ pub(crate) async fn owners(addresses: &[String], key: v1::ConnectionKey) -> Vec<
 /// Prints the node and the shard, by the newest ring that any of the nodes knows.
 ///
 /// # Errors
-/// [`OperateError::Failed`] of the first node when none answers.
-pub(crate) async fn run(args: OwnerArgs) -> Result<(), OperateError> {
+/// [`AskError::Failed`] of the first node when none answers.
+pub(crate) async fn run(args: OwnerArgs) -> Result<(), AskError> {
     let addresses = args.nodes.addresses()?;
     let key = v1::ConnectionKey { platform: args.platform, connection: args.connection };
     let answers = owners(&addresses, key);
@@ -43,14 +43,14 @@ pub(crate) async fn run(args: OwnerArgs) -> Result<(), OperateError> {
     let newest = answers.iter().zip(epochs).filter_map(|(answer, epoch)| Some((epoch, answer.as_ref().ok()?)));
     let Some((_, v1::GetOwnerResponse { node, shard })) = newest.max_by_key(|(epoch, _)| *epoch) else {
         let failed = |(address, answer): (&String, Result<_, String>)| {
-            Some(OperateError::Failed { address: address.clone(), reason: answer.err()? })
+            Some(AskError::Failed { address: address.clone(), reason: answer.err()? })
         };
         return addresses.iter().zip(answers).find_map(failed).map_or(Ok(()), Err);
     };
     let public = known().find(|(_, status)| status.node == *node).map(|(address, _)| address.clone());
     let for_peers = known().flat_map(|(_, status)| &status.peers).find(|peer| peer.node.as_ref() == Some(node));
     let for_peers = for_peers.map(|peer| peer.address.clone());
-    super::write(&if args.json {
+    ask::write(&if args.json {
         format!("{}\n", json!({ "node": node, "shard": shard, "address": public, "peer_address": for_peers }))
     } else {
         let place = match (public, for_peers) {

@@ -1,6 +1,6 @@
 //! `turnstile refuse-peers`: fault injection, a network that is cut.
 
-use super::{NodesArgs, OperateError, ask_all};
+use crate::cli::ask::{AskError, NodesArgs, ask_all};
 use crate::engine::grant::NodeId;
 use crate::wire::v1;
 
@@ -17,15 +17,15 @@ pub(crate) struct RefusePeersArgs {
 /// Tells every node whom to refuse from now on.
 ///
 /// # Errors
-/// [`OperateError::Failed`] of the first node that doesn't.
-pub(crate) async fn run(args: RefusePeersArgs) -> Result<(), OperateError> {
+/// [`AskError::Failed`] of the first node that doesn't.
+pub(crate) async fn run(args: RefusePeersArgs) -> Result<(), AskError> {
     let addresses = args.nodes.addresses()?;
     let request = v1::RefusePeersRequest { nodes: args.refused };
     let answers = ask_all(&addresses, |mut client| {
         let request = request.clone();
         async move { client.refuse_peers(request).await }
     });
-    let failed = |(address, answer): (String, Result<_, String>)| Some(OperateError::Failed { address, reason: answer.err()? });
+    let failed = |(address, answer): (String, Result<_, String>)| Some(AskError::Failed { address, reason: answer.err()? });
     addresses.iter().cloned().zip(answers.await).find_map(failed).map_or(Ok(()), Err)
 }
 

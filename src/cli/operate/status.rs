@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::overview::{Cluster, Overview, Role, since_quorum};
-use super::table::{Row, table};
-use super::{Answer, NodesArgs, OperateError, printable};
+use crate::cli::ask::{self, Answer, AskError, NodesArgs, printable};
+use crate::cli::table::{Row, table};
 use crate::wire::v1::GetStatusResponse;
 
 /// What is above the columns.
@@ -28,13 +28,13 @@ pub(crate) struct StatusArgs {
 /// Prints how all nodes are. The exit code is 1 when one doesn't answer or nobody leads.
 ///
 /// # Errors
-/// See [`OperateError`].
-pub(crate) async fn run(args: StatusArgs) -> Result<ExitCode, OperateError> {
+/// See [`AskError`].
+pub(crate) async fn run(args: StatusArgs) -> Result<ExitCode, AskError> {
     let addresses = args.nodes.addresses()?;
     let answers = super::statuses(&addresses).await;
     let overview = Overview::of(&answers);
     let nodes: Vec<(&str, &Answer<GetStatusResponse>)> = addresses.iter().map(String::as_str).zip(&answers).collect();
-    super::write(&if args.json { object(&nodes, &overview) } else { page(&nodes, &overview) })?;
+    ask::write(&if args.json { object(&nodes, &overview) } else { page(&nodes, &overview) })?;
     let is_well = answers.iter().all(Result::is_ok) && overview.is_led();
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -12,7 +12,7 @@ use figment::{Metadata, Profile, Provider, Source};
 
 use super::key::{Key, Kind, Origin, PREFIX};
 use super::problem::Problem;
-use crate::cli::operate::NODES_VARIABLE;
+use crate::cli::ask::NODES_VARIABLE;
 use crate::config::NodeConfig;
 
 /// The variable that names the file. Like [`NODES_VARIABLE`] it is no setting.

@@ -2,7 +2,7 @@
 
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Row<const COLUMNS: usize> {
+pub(crate) enum Row<const COLUMNS: usize> {
     /// One cell for each column.
     Full([String; COLUMNS]),
     /// Cells for the first columns, and a text that takes the room of the others.
@@ -10,7 +10,7 @@ pub(super) enum Row<const COLUMNS: usize> {
 }
 
 /// The rows under each other, the columns two spaces apart. The columns from `numbers` on are numbers, flush right.
-pub(super) fn table<const COLUMNS: usize>(head: [&str; COLUMNS], numbers: usize, rows: &[Row<COLUMNS>]) -> String {
+pub(crate) fn table<const COLUMNS: usize>(head: [&str; COLUMNS], numbers: usize, rows: &[Row<COLUMNS>]) -> String {
     let mut widths = head.map(str::len);
     for row in rows {
         let cells = match row {
