@@ -12,7 +12,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Operate a cluster",
         &["status", "top", "connections", "queue", "owner", "limits", "pause", "resume", "penalize", "drain", "refuse-peers"],
     ),
-    ("Try it out", &["demo", "check", "algorithms"]),
+    ("Try it out", &["demo", "load", "check", "algorithms"]),
 ];
 
 /// The heading of the others.

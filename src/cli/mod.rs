@@ -12,6 +12,8 @@ mod config_command;
 mod connections;
 mod demo;
 mod help;
+mod history_file;
+mod load;
 mod node;
 mod operate;
 mod order;
@@ -89,6 +91,8 @@ enum Command {
     RefusePeers(operate::RefusePeersArgs),
     /// Saturate emulated platforms through `throttle` for a while and judge every promise
     Demo(demo::DemoArgs),
+    /// Load nodes with many callers at once, and show how long they waited
+    Load(load::LoadArgs),
     /// Judge what clients have written down; exit code 0 when every promise holds, 1 when one was broken, 2 when the history shows nothing
     Check(check::CheckArgs),
     /// Show when each limit algorithm would grant some calls, side by side and at once
@@ -119,6 +123,8 @@ enum CliError {
     Ask(#[from] AskError),
     #[error(transparent)]
     Exec(#[from] calling::ExecError),
+    #[error(transparent)]
+    Load(#[from] load::LoadError),
     #[error(transparent)]
     Recover(#[from] RecoverError),
     #[error(transparent)]
@@ -170,12 +176,15 @@ fn exit_code(error: &CliError) -> ExitCode {
         return code;
     }
     let is_wrong_use = match error {
-        CliError::Ask(error) | CliError::Exec(calling::ExecError::Ask(error)) => error.is_wrong_use(),
+        CliError::Ask(error) | CliError::Exec(calling::ExecError::Ask(error)) | CliError::Load(load::LoadError::Ask(error)) => {
+            error.is_wrong_use()
+        }
         CliError::Algorithms(error) => matches!(error, AlgorithmsError::Limit(_) | AlgorithmsError::NoTime { .. }),
         CliError::Runtime { .. }
         | CliError::Node(_)
         | CliError::Config(_)
         | CliError::Exec(_)
+        | CliError::Load(_)
         | CliError::Recover(_)
         | CliError::Check(_)
         | CliError::Demo(_)
@@ -202,6 +211,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Pause(args) => runtime()?.block_on(operate::pause(args))?,
         Command::Resume(args) => runtime()?.block_on(operate::resume(args))?,
         Command::Penalize(args) => runtime()?.block_on(operate::penalize(args))?,
+        Command::Load(args) => return Ok(runtime()?.block_on(load::run(args))?),
         Command::Completions(args) => completions::run(&args, &command())?,
         Command::Status(args) => return Ok(runtime()?.block_on(operate::status(args))?),
         Command::Owner(args) => runtime()?.block_on(operate::owner(args))?,

@@ -1,7 +1,6 @@
 //! The run as a history, for `turnstile check`.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,14 +8,13 @@ use super::blow::Blow;
 use super::message::{Event, What};
 use crate::cli::check::history::{Enqueue, Failed, Fault, Granted, Happened, Limit, Line};
 use crate::cli::connections::ConnectionSpec;
+use crate::cli::history_file::{HistoryFile, nanos};
 
 /// Writes a history down while it happens.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    file: BufWriter<File>,
+    file: HistoryFile,
     specs: Vec<ConnectionSpec>,
-    /// The first failure; nothing is written after it.
-    failure: Option<io::Error>,
 }
 
 impl Recorder {
@@ -25,7 +23,7 @@ impl Recorder {
     /// # Errors
     /// When there can be no such file.
     pub(crate) fn create(path: &Path, specs: &[ConnectionSpec]) -> io::Result<Self> {
-        Ok(Self { file: BufWriter::new(File::create(path)?), specs: specs.to_vec(), failure: None })
+        Ok(Self { file: HistoryFile::create(path)?, specs: specs.to_vec() })
     }
 
     /// Writes down what a worker says.
@@ -69,7 +67,7 @@ impl Recorder {
             What::Dropped => Line::Cancel(happened()),
             What::Failed { error } => Line::Error(Failed { at_nanos, request, attempt: 0, message: error.clone() }),
         };
-        self.write(&line);
+        self.file.write(&line);
     }
 
     /// Ends the history of a run that lasted so long; what was done to the cluster is part of it.
@@ -79,23 +77,8 @@ impl Recorder {
     pub(crate) fn finish(mut self, blow: Option<&Blow>, lasted: Duration) -> io::Result<()> {
         if let Some(Blow { at, node, .. }) = blow {
             let what = format!("kill node {node}");
-            self.write(&Line::Fault(Fault { at_nanos: nanos(*at), what, until_nanos: None, struck: true }));
+            self.file.write(&Line::Fault(Fault { at_nanos: nanos(*at), what, until_nanos: None, struck: true }));
         }
-        self.write(&Line::End { at_nanos: nanos(lasted) });
-        match self.failure {
-            Some(failure) => Err(failure),
-            None => self.file.flush(),
-        }
+        self.file.finish(lasted)
     }
-
-    fn write(&mut self, line: &Line) {
-        if self.failure.is_none() {
-            let written = serde_json::to_writer(&mut self.file, line).map_err(io::Error::from);
-            self.failure = written.and_then(|()| self.file.write_all(b"\n")).err();
-        }
-    }
-}
-
-fn nanos(at: Duration) -> u64 {
-    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
 }
