@@ -83,7 +83,7 @@ enum Command {
     Pause(operate::PauseArgs),
     /// End a pause
     Resume(operate::ResumeArgs),
-    /// Let nothing through for a connection for as long as its platform has said (Retry-After)
+    /// Let nothing through for a connection while a Retry-After lasts
     Penalize(operate::PenalizeArgs),
     /// Have a node leave its cluster: what it owns and who waits there go to others, in order, and its process ends
     Drain(operate::DrainArgs),

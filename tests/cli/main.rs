@@ -9,10 +9,13 @@
 )]
 
 mod algorithms;
+mod calling;
 mod cluster_settings;
 mod help;
+mod loading;
 mod node;
 mod operate;
+mod operating;
 mod precedence;
 mod problems;
 mod recover;

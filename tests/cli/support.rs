@@ -1,8 +1,9 @@
 //! The binary as a process that never outlives its test.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -54,6 +55,22 @@ impl Running {
         running
     }
 
+    /// A node without a log on disk, on a free port.
+    pub(crate) fn in_memory() -> Self {
+        Self::start(&mut turnstile(&["node", "--memory", "--listen", "127.0.0.1:0"]))
+    }
+
+    /// What it says to a command.
+    pub(crate) fn asked(&self, words: &[&str]) -> Said {
+        run(turnstile(words).env("TURNSTILE_NODES", &self.address))
+    }
+
+    /// The same as JSON.
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
+        let said = self.asked(words);
+        serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{words:?}: {}{}", said.stdout, said.stderr))
+    }
+
     /// A node on this directory, on a free port.
     pub(crate) fn on(data: &Path) -> Self {
         Self::start(turnstile(&["node", "--listen", "127.0.0.1:0", "--data"]).arg(data))
@@ -61,8 +78,7 @@ impl Running {
 
     /// Sends a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.0.id().to_string()).status().unwrap();
-        assert!(sent.success());
+        self.child.signal(name);
     }
 
     /// Makes every sync of its log fail from now on; nothing where that can't be done.
@@ -86,8 +102,62 @@ impl Running {
     }
 }
 
+/// A command that goes on beside its test; killed when it is dropped.
+pub(crate) struct Beside {
+    child: Killed,
+    /// What it has said so far on standard output.
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Beside {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = Killed(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        let stdout = BufReader::new(child.0.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// The next line that it says.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Sends a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        self.child.signal(name);
+    }
+
+    /// Waits for its end; what it still said.
+    pub(crate) fn wait(mut self) -> Said {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        self.child.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let code = self.child.0.wait().unwrap().code();
+        Said { stdout, stderr, code }
+    }
+}
+
+/// An address where nobody listens any more.
+pub(crate) fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Looks again and again until what was looked for is there.
+pub(crate) fn until(mut is_there: impl FnMut() -> bool) {
+    // Each look is a process of its own, so this is no tight loop; together they have half a minute and more.
+    assert!((0..2_000).any(|_| is_there()), "it never came");
+}
+
 /// Ends its process when it is dropped.
 pub(crate) struct Killed(Child);
+
+impl Killed {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -169,10 +169,11 @@ fn remotes(addresses: &[String], sessions: &mut JoinSet<()>) -> Vec<Remote> {
     (0..addresses.len()).map(one).collect()
 }
 
-/// Shows how far it is, on a terminal, until the time is over.
+/// Shows how far it is, on a terminal, until the time is over; the bar goes when the future does.
 async fn watch_for(lasts: Duration, tally: &Tally) {
     // Drawn on a terminal only.
-    let bar = ProgressBar::with_draw_target(Some(millis(lasts)), ProgressDrawTarget::stderr());
+    let bar =
+        ProgressBar::with_draw_target(Some(millis(lasts)), ProgressDrawTarget::stderr()).with_finish(ProgressFinish::AndClear);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}") {
         bar.set_style(style);
     }
@@ -182,7 +183,6 @@ async fn watch_for(lasts: Duration, tally: &Tally) {
         bar.set_message(format!("{granted} granted, {failed} failed"));
         time::sleep(left.min(FRAME)).await;
     }
-    bar.finish_and_clear();
 }
 
 fn millis(span: Duration) -> u64 {
