@@ -1,4 +1,4 @@
-//! `turnstile node`, `turnstile config` and the commands that ask nodes, from outside: the real binary, its output and its exit codes.
+//! `turnstile node`, `turnstile config`, and the commands that ask nodes and call through them, from outside: the real binary, its output and its exit codes.
 
 #![allow(
     clippy::expect_used,
