@@ -83,15 +83,18 @@ fn settings_are_valid() {
 #[test]
 fn what_is_typed_into_a_shell_does_what_stands_below_it() {
     let home = tempfile::tempdir().unwrap();
-    let node = Node::start();
     let mut commands = 0;
-    for (command, expected) in blocks("").iter().flat_map(|block| commands_of(block)) {
-        commands += 1;
-        if let Some(told) = command.strip_prefix("make ") {
-            told.split("&&").for_each(|told| is_target(told.trim().trim_start_matches("make ")));
-        } else if !ONLY_LOOKED_AT.iter().any(|begin| command.starts_with(begin)) {
-            let (said, code) = bash(home.path(), &node.address, &command);
-            expect(&command, &expected, &said, code);
+    for block in blocks("") {
+        // What one block has used up is there for the next.
+        let node = Node::start();
+        for (command, expected) in commands_of(&block) {
+            commands += 1;
+            if let Some(told) = command.strip_prefix("make ") {
+                told.split("&&").for_each(|told| is_target(told.trim().trim_start_matches("make ")));
+            } else if !ONLY_LOOKED_AT.iter().any(|begin| command.starts_with(begin)) {
+                let (said, code) = bash(home.path(), &node.address, &command);
+                expect(&command, &expected, &said, code);
+            }
         }
     }
     assert!(commands >= 8, "only {commands}");

@@ -82,10 +82,13 @@ impl Informant {
         ConnectionReport::busiest(found, top)
     }
 
+    /// Of one that is not in memory, what the ledger has of it: it may be paused.
     async fn inspect(&self, key: ConnectionKey) -> Option<ConnectionReport> {
         let owner = self.ledger.ring().borrow().owner(&key)?;
         let (reply, answer) = oneshot::channel();
-        drop(self.owners.shard(owner)?.cast(Message::Inspect(key, reply)));
-        clock::timeout(ANSWERS_WITHIN, answer).await.ok()?.ok()?
+        drop(self.owners.shard(owner)?.cast(Message::Inspect(key.clone(), reply)));
+        let resident = clock::timeout(ANSWERS_WITHIN, answer).await.ok()?.ok()?;
+        let resting = || self.ledger.limiter(&key).0.ok().map(|limiter| (limiter, self.ledger.newest_stamp().0));
+        resident.or_else(|| resting().map(|(limiter, now)| ConnectionReport::resting(key.clone(), &limiter, now)))
     }
 }

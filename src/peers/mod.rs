@@ -29,6 +29,7 @@ mod serving;
 mod session;
 mod speaker;
 mod standing;
+mod transport;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -54,16 +55,13 @@ pub(crate) use self::session::Session;
 use self::speaker::Speaker;
 pub(crate) use self::standing::stand;
 pub(crate) use self::watch::mark_silent_members_down;
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::consensus::Belonging;
-use crate::consensus::transport::{Call, Called, Transport, Unreachable};
 use crate::engine::grant::{Incarnation, NodeId};
 use crate::engine::ledger::Level;
 use crate::engine::membership::{Role, THERE_WITHIN};
 use crate::engine::ring::Ring;
 use crate::engine::time::Timestamp;
-use crate::owner::{Question, Told};
-use crate::wire::codec::{self, CodecError};
 use crate::wire::standing::Standing;
 use crate::wire::v1;
 
@@ -74,9 +72,6 @@ const OLDEST_PROTOCOL: u32 = 1;
 
 /// How often an address is greeted: by a node without a cluster, and between replicas, who must miss each other soon.
 const GREET_EVERY: Duration = Duration::from_millis(100);
-
-/// How long a replica has to answer a question.
-const ASKED_WITHIN: Duration = Duration::from_secs(1);
 /// Between a replica and an observer, and where nobody has answered yet.
 const GREET_SELDOM: Duration = Duration::from_millis(500);
 /// Between observers, who need nothing of each other.
@@ -264,47 +259,6 @@ impl Peers {
             trouble: link.trouble(),
         };
         others.map(report).collect()
-    }
-}
-
-impl Peers {
-    /// What a replica says to a question.
-    ///
-    /// # Errors
-    /// [`Unreachable`], after a second at the latest.
-    pub(crate) async fn ask(&self, node: NodeId, question: &Question) -> Result<Told, Unreachable> {
-        let unreachable = |error: CodecError| Unreachable { node, reason: error.to_string() };
-        let body = codec::encode(question).map_err(unreachable)?;
-        codec::decode(&self.call(node, Call::Ask, body, ASKED_WITHIN).await?).map_err(unreachable)
-    }
-}
-
-impl Transport for Peers {
-    fn call(&self, to: NodeId, call: Call, body: Vec<u8>, within: Duration) -> Called<'_> {
-        let unreachable = move |reason: String| Unreachable { node: to, reason };
-        Box::pin(async move {
-            let link = self.link_to(to).ok_or_else(|| unreachable("no address is known for it".to_owned()))?;
-            if self.is_refused(to) {
-                return Err(unreachable("it is refused, by fault injection".to_owned()));
-            }
-            let kind = match call {
-                Call::Raft => v1::CallKind::Raft,
-                Call::Commit => v1::CallKind::Commit,
-                Call::Found => v1::CallKind::Found,
-                Call::Stand => v1::CallKind::Stand,
-                Call::Ask => v1::CallKind::Ask,
-            };
-            let request = v1::CallRequest { sender: Some(self.sender(to)), kind: kind.into(), body };
-            match clock::timeout(within, link.client().call(request)).await {
-                Ok(Ok(response)) => Ok(response.into_inner().body),
-                Ok(Err(status)) => Err(unreachable(status.message().to_owned())),
-                Err(timed_out) => Err(unreachable(timed_out.to_string())),
-            }
-        })
-    }
-
-    fn leader(&self) -> Option<NodeId> {
-        Self::leader(self)
     }
 }
 

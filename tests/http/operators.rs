@@ -51,6 +51,7 @@ async fn a_connection_is_seen_paused_penalized_and_resumed() {
     let server = Server::start().await;
     let path = |what: &str| format!("/v1/connections/test/busy{what}");
     assert_eq!(server.post(&path("/pause"), &json!({})).await.status, 204);
+    assert_eq!(server.get(&path("")).await.json()["isPaused"], true, "also before anybody uses it");
     let waits = begin(server.address, "POST", "/v1/acquire", &[JSON], hourly("busy", 1).to_string().as_bytes()).await;
     server.until_waiting(1).await;
     let seen = server.get(&path("")).await.json();

@@ -52,9 +52,11 @@ pub(crate) fn reason(answer: &Answer, status: u16) -> String {
     assert_eq!(answer.status, status, "{answer:?}");
     assert!(answer.head.contains("content-type: application/problem+json"), "{answer:?}");
     let problem = answer.json();
-    assert_eq!((&problem["type"], &problem["status"]), (&format!("urn:turnstile:problem:{}", reason.to_lowercase().replace('_', '-')).into(), &status.into()));
+    let reason = problem["reason"].as_str().unwrap().to_owned();
+    let kind = format!("urn:turnstile:problem:{}", reason.to_lowercase().replace('_', "-"));
+    assert_eq!((&problem["type"], &problem["status"]), (&kind.into(), &status.into()));
     assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
-    problem["reason"].as_str().unwrap().to_owned()
+    reason
 }
 
 /// What `/metrics` said.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Caller, Resident, Shard};
 use crate::engine::key::ConnectionKey;
+use crate::engine::limiter::Limiter;
 use crate::engine::queue::Queue;
 use crate::engine::rate::{Niceness, RateLimit};
 use crate::engine::throttle::Now;
@@ -44,6 +45,12 @@ impl ConnectionReport {
     #[must_use]
     pub const fn unused(key: ConnectionKey) -> Self {
         Self { key, waiting: Vec::new(), limits: Vec::new(), pause: None, longest_wait: None }
+    }
+
+    /// One for which nobody waits, with this limiter.
+    #[must_use]
+    pub fn resting(key: ConnectionKey, limiter: &Limiter, now: LedgerTime) -> Self {
+        Self { limits: limiter.fill(now).collect(), pause: pause(limiter, now), ..Self::unused(key) }
     }
 
     /// How many wait.
@@ -103,18 +110,21 @@ impl<T: Caller> Shard<T> {
     }
 }
 
+fn pause(limiter: &Limiter, now: LedgerTime) -> Option<Pause> {
+    limiter.paused_until(now).map(|until| match until {
+        LedgerTime::END => Pause::UntilResumed,
+        until => Pause::For(until.saturating_since(now)),
+    })
+}
+
 fn report<T>(now: Now, key: &ConnectionKey, resident: &Resident<T>) -> ConnectionReport {
     let (queue, limiter) = (resident.throttle.queue(), resident.throttle.limiter());
-    let pause = limiter.paused_until(now.ledger).map(|until| match until {
-        LedgerTime::END => Pause::UntilResumed,
-        until => Pause::For(until.saturating_since(now.ledger)),
-    });
     let came_first = queue.iter().chain(queue.aside()).map(|waiter| waiter.arrived_at).min();
     ConnectionReport {
         key: key.clone(),
         waiting: queue.all_depths(),
         limits: limiter.fill(now.ledger).collect(),
-        pause,
+        pause: pause(limiter, now.ledger),
         longest_wait: came_first.map(|at| now.local.saturating_since(at)),
     }
 }
