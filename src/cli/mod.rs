@@ -73,7 +73,7 @@ enum Command {
     /// Show the busiest connections; exit code 1 when those of an owner are missing
     Connections(operate::ConnectionsArgs),
     /// Show one connection: who waits, how full its limits are, and who has set them
-    Queue(operate::QueueArgs),
+    Queue(ask::ConnectionArgs),
     /// Show which node owns a connection
     Owner(operate::OwnerArgs),
     /// Set, show and delete the limits that rule over what callers say
@@ -82,7 +82,7 @@ enum Command {
     /// Let nothing through for a connection, for a while or until it is resumed
     Pause(operate::PauseArgs),
     /// End a pause
-    Resume(operate::ResumeArgs),
+    Resume(ask::ConnectionArgs),
     /// Let nothing through for a connection while a Retry-After lasts
     Penalize(operate::PenalizeArgs),
     /// Have a node leave its cluster: what it owns and who waits there go to others, in order, and its process ends

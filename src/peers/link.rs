@@ -239,7 +239,7 @@ async fn route(peers: &Peers, link: &Arc<Link>) {
 async fn hold(peers: &Peers, link: &Link, session: &Arc<Session>) -> Result<(), Status> {
     let node = session.node();
     let (frames, outbound) = mpsc::channel(FRAMES_UNDER_WAY);
-    let frame = |messages| v1::RouterFrame {
+    let frame = |messages| v1::RouteRequest {
         sender: Some(peers.sender(node)),
         stamp_nanos: peer::stamp(session.clock().now()),
         messages,

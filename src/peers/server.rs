@@ -100,7 +100,7 @@ impl PeerService for Server {
         Ok(Response::new(v1::GreetResponse { sender, standing, addresses }))
     }
 
-    type FollowStream = ReceiverStream<Result<v1::RingFrame, Status>>;
+    type FollowStream = ReceiverStream<Result<v1::FollowResponse, Status>>;
 
     async fn follow(&self, request: Request<v1::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let follower = self.peers.check_member(request.into_inner().sender.as_ref())?.by.node;
@@ -117,7 +117,7 @@ impl PeerService for Server {
                     Ok(Err(_)) => return,
                     Err(_) => None,
                 };
-                let frame = v1::RingFrame { sender: Some(peers.sender(follower)), ring };
+                let frame = v1::FollowResponse { sender: Some(peers.sender(follower)), ring };
                 if frames.send(Ok(frame)).await.is_err() {
                     return;
                 }
@@ -162,9 +162,9 @@ impl PeerService for Server {
         Ok(Response::new(v1::CallResponse { body }))
     }
 
-    type RouteStream = ReceiverStream<Result<v1::OwnerFrame, Status>>;
+    type RouteStream = ReceiverStream<Result<v1::RouteResponse, Status>>;
 
-    async fn route(&self, request: Request<Streaming<v1::RouterFrame>>) -> Result<Response<Self::RouteStream>, Status> {
+    async fn route(&self, request: Request<Streaming<v1::RouteRequest>>) -> Result<Response<Self::RouteStream>, Status> {
         let mut frames = request.into_inner();
         let first = frames.message().await?.ok_or_else(|| Status::invalid_argument("a session begins with a frame"))?;
         let router = self.peers.check_member(first.sender.as_ref())?.by.node;

@@ -108,9 +108,9 @@ impl<'a> Serving<'a> {
     /// Serves until the router ends the session, or is gone.
     pub(super) async fn run(
         &mut self,
-        mut frames: Streaming<v1::RouterFrame>,
+        mut frames: Streaming<v1::RouteRequest>,
         mut outcomes: mpsc::UnboundedReceiver<(u64, Option<Outcome>)>,
-        answers: mpsc::Sender<Result<v1::OwnerFrame, Status>>,
+        answers: mpsc::Sender<Result<v1::RouteResponse, Status>>,
     ) {
         loop {
             let listens = self.frame.len() < MAX_UNSENT && outcomes.len() <= self.local.max_in_flight;
@@ -151,7 +151,7 @@ impl<'a> Serving<'a> {
     ///
     /// # Errors
     /// When the session ends, with what to tell the router.
-    fn read(&mut self, frame: Result<Option<v1::RouterFrame>, Status>) -> Result<(), Option<Status>> {
+    fn read(&mut self, frame: Result<Option<v1::RouteRequest>, Status>) -> Result<(), Option<Status>> {
         let frame = frame.map_err(|status| {
             tracing::debug!(router = %self.router, %status, "a session was lost");
             None
@@ -169,10 +169,10 @@ impl<'a> Serving<'a> {
         Ok(())
     }
 
-    fn next_frame(&mut self) -> v1::OwnerFrame {
+    fn next_frame(&mut self) -> v1::RouteResponse {
         let rest = self.frame.split_off(self.frame.len().min(MAX_ANSWERS_PER_FRAME));
         let messages = std::mem::replace(&mut self.frame, rest);
-        v1::OwnerFrame { sender: Some(self.local.peers.sender(self.router)), messages }
+        v1::RouteResponse { sender: Some(self.local.peers.sender(self.router)), messages }
     }
 
     fn observe(&mut self, stamp_nanos: u64) {

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -15,6 +16,11 @@ use crate::clock::{self, TimedOut};
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a connection is quiet before the system asks whether its other end is there, how often, and how many times without an answer.
+const ASKED_AFTER: Duration = Duration::from_secs(15);
+const ASKED_EVERY: Duration = Duration::from_secs(5);
+const ASKED_TIMES: u32 = 3;
 
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +56,19 @@ pub(super) struct Greeted {
 /// When the client says too little within so long, or is gone.
 pub(super) async fn greet(stream: TcpStream, speaks_within: Duration) -> Result<(Protocol, Greeted), GreetingError> {
     stream.set_nodelay(true)?;
+    notice_silence(&stream)?;
     let mut greeted = Greeted { stream, first: [0; PREFACE.len()], read: 0, again: 0 };
     let protocol = clock::timeout(speaks_within, greeted.recognise()).await??;
     Ok((protocol, greeted))
+}
+
+/// Has the system ask whether the other end is there: by HTTP/1.1 nobody else does, while a request waits for its answer.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, ASKED_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, ASKED_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, ASKED_TIMES)?;
+    Ok(())
 }
 
 impl Greeted {

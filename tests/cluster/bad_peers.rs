@@ -96,7 +96,7 @@ async fn who_is_no_node_of_this_cluster_is_refused_by_what_is_wrong_whatever_it_
             let called = stranger.call(sender.clone(), kind, vec![1]).await;
             assert_eq!(called.map_err(word), Err(expected.clone()), "{kind}");
         }
-        let first = v1::RouterFrame { sender: sender.clone(), stamp_nanos: 1, messages: Vec::new() };
+        let first = v1::RouteRequest { sender: sender.clone(), stamp_nanos: 1, messages: Vec::new() };
         assert_eq!(stranger.route(first.clone()).await.err().map(word), Some(expected.clone()));
         // In the middle of a session, too, which it ends.
         let mut talk = stranger.begin().await;

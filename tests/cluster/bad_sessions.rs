@@ -165,7 +165,7 @@ async fn numbers_as_large_as_they_can_be_and_messages_without_content_disturb_no
     let mut talk = stranger.begin().await;
     let (name, sender) = (owned_by(&nodes[0], "large"), Some(stranger.sender()));
     let empty = |number| v1::RouterMessage { number, message: None };
-    talk.send(v1::RouterFrame { sender, stamp_nanos: u64::MAX, messages: vec![empty(0), empty(u64::MAX)] }).await;
+    talk.send(v1::RouteRequest { sender, stamp_nanos: u64::MAX, messages: vec![empty(0), empty(u64::MAX)] }).await;
     let longest = prost_types::Duration { seconds: i64::MAX, nanos: 999_999_999 };
     let patience = Some(v1::routed_acquire::Patience::DeadlineIn(longest));
     // A ring that never comes is waited for, but not for ever.

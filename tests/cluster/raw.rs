@@ -22,8 +22,8 @@ pub(crate) async fn lone_node(home: &std::path::Path) -> (Node, SocketAddr) {
 }
 
 pub(crate) struct RawSession {
-    frames: mpsc::Sender<v1::RouterFrame>,
-    answers: Streaming<v1::OwnerFrame>,
+    frames: mpsc::Sender<v1::RouteRequest>,
+    answers: Streaming<v1::RouteResponse>,
     sender: v1::Sender,
     stamp_nanos: u64,
 }
@@ -39,7 +39,7 @@ impl RawSession {
         let greeted = soon(client.greet(greeting)).await.unwrap().into_inner().sender.unwrap();
         let sender = v1::Sender { cluster: greeted.cluster, is_bound: true, to: greeted.node, ..stranger };
         let (frames, outbound) = mpsc::channel(64);
-        frames.send(v1::RouterFrame { sender: Some(sender.clone()), stamp_nanos: 1, messages: Vec::new() }).await.unwrap();
+        frames.send(v1::RouteRequest { sender: Some(sender.clone()), stamp_nanos: 1, messages: Vec::new() }).await.unwrap();
         let answers = soon(client.route(ReceiverStream::new(outbound))).await.unwrap().into_inner();
         Self { frames, answers, sender, stamp_nanos: 1 }
     }
@@ -49,7 +49,7 @@ impl RawSession {
         self.stamp_nanos += 1;
         let messages = messages.into_iter().map(|(number, message)| v1::RouterMessage { number, message: Some(message) });
         let (sender, stamp_nanos) = (Some(self.sender.clone()), self.stamp_nanos);
-        soon(self.frames.send(v1::RouterFrame { sender, stamp_nanos, messages: messages.collect() })).await.unwrap();
+        soon(self.frames.send(v1::RouteRequest { sender, stamp_nanos, messages: messages.collect() })).await.unwrap();
     }
 
     /// The answers that come within so long.

@@ -49,7 +49,7 @@ impl Stranger {
     }
 
     /// A session that begins with this frame.
-    pub(crate) async fn route(&mut self, first: v1::RouterFrame) -> Result<Talk, Status> {
+    pub(crate) async fn route(&mut self, first: v1::RouteRequest) -> Result<Talk, Status> {
         let (frames, outgoing) = mpsc::channel(16);
         frames.send(first).await.unwrap();
         let answers = soon(self.client.route(ReceiverStream::new(outgoing))).await?.into_inner();
@@ -58,7 +58,7 @@ impl Stranger {
 
     /// A session that begins as it should.
     pub(crate) async fn begin(&mut self) -> Talk {
-        let first = v1::RouterFrame { sender: Some(self.sender()), stamp_nanos: 1, messages: Vec::new() };
+        let first = v1::RouteRequest { sender: Some(self.sender()), stamp_nanos: 1, messages: Vec::new() };
         self.route(first).await.unwrap()
     }
 }
@@ -66,27 +66,27 @@ impl Stranger {
 /// A session with an owner.
 pub(crate) struct Talk {
     sender: v1::Sender,
-    frames: mpsc::Sender<v1::RouterFrame>,
-    answers: Streaming<v1::OwnerFrame>,
+    frames: mpsc::Sender<v1::RouteRequest>,
+    answers: Streaming<v1::RouteResponse>,
     /// What came with an earlier answer.
     heard: Vec<v1::OwnerMessage>,
 }
 
 impl Talk {
-    pub(crate) async fn send(&self, frame: v1::RouterFrame) {
+    pub(crate) async fn send(&self, frame: v1::RouteRequest) {
         soon(self.frames.send(frame)).await.unwrap();
     }
 
     /// All in one frame, in this order.
     pub(crate) async fn say(&self, messages: impl IntoIterator<Item = (u64, RouterSays)>) {
         let messages = messages.into_iter().map(|(number, message)| v1::RouterMessage { number, message: Some(message) });
-        self.send(v1::RouterFrame { sender: Some(self.sender.clone()), stamp_nanos: 2, messages: messages.collect() }).await;
+        self.send(v1::RouteRequest { sender: Some(self.sender.clone()), stamp_nanos: 2, messages: messages.collect() }).await;
     }
 
     /// Says it, if there is anybody still who takes it.
     pub(crate) fn try_say(&self, (number, message): (u64, RouterSays)) {
         let messages = vec![v1::RouterMessage { number, message: Some(message) }];
-        drop(self.frames.try_send(v1::RouterFrame { sender: Some(self.sender.clone()), stamp_nanos: 3, messages }));
+        drop(self.frames.try_send(v1::RouteRequest { sender: Some(self.sender.clone()), stamp_nanos: 3, messages }));
     }
 
     /// The next answer: to which number, and what.

@@ -3,6 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
+use tonic_types::StatusExt;
 use turnstile::api::{Bounds, v1};
 
 use crate::support::{HOUR, SECOND, Server, acquire, asking, connect, eventually, soon};
@@ -44,8 +45,68 @@ async fn an_oversized_message_is_refused_and_the_connection_lives_on() {
     let mut large = acquire("any", 1, HOUR);
     large.limits = vec![large.limits[0]; 100_000];
     let error = soon(client.acquire(asking(large))).await.unwrap_err();
-    assert_eq!(error.code(), Code::OutOfRange, "{error}");
+    assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+    let violations = error.get_details_quota_failure().unwrap().violations;
+    assert_eq!(violations[0].description, "bytes of a message is reached: 65536");
     soon(client.acquire(asking(acquire("roomy", 9, HOUR)))).await.unwrap();
+    server.stop().await;
+}
+
+/// Bytes, whatever they are, as a message.
+#[derive(Debug, Clone, Default)]
+struct Bytes;
+
+impl tonic::codec::Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl tonic::codec::Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut tonic::codec::EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        prost::bytes::BufMut::put_slice(buffer, &item);
+        Ok(())
+    }
+}
+
+impl tonic::codec::Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, _: &mut tonic::codec::DecodeBuf<'_>) -> Result<Option<Vec<u8>>, tonic::Status> {
+        Ok(Some(Vec::new()))
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_their_clients_fault_and_the_field_is_named() {
+    let server = Server::start().await;
+    let not_utf8 = b"\x0a\x06\x12\x04\x0a\x02\xff\xfe".to_vec();
+    for (path, bytes, field) in [
+        ("Acquire", not_utf8.clone(), "acquire.key.platform"),
+        ("TryAcquire", not_utf8, "acquire.key.platform"),
+        ("Release", b"\x0a\x09short".to_vec(), "permit"),
+        ("Explain", vec![0xff; 9], "message"),
+    ] {
+        let mut client = tonic::client::Grpc::new(connect(server.address).await);
+        client.ready().await.unwrap();
+        let path = format!("/turnstile.v1.ThrottleService/{path}").parse().unwrap();
+        let error = soon(client.unary(tonic::Request::new(bytes), path, Bytes)).await.unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        assert_eq!(error.get_details_bad_request().unwrap().field_violations[0].field, field, "{error}");
+    }
     server.stop().await;
 }
 

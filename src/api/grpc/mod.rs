@@ -8,7 +8,9 @@ mod reflection;
 mod session;
 mod status;
 mod throttle;
+mod unreadable;
 
+use axum::middleware::map_response;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
@@ -32,7 +34,7 @@ pub(super) async fn services(served: &Served, draining: watch::Receiver<bool>, b
         .add_service(admin.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(health_service)
         .add_service(reflection::service());
-    (routes.prepare().into_axum_router(), health)
+    (routes.prepare().into_axum_router().layer(map_response(unreadable::reword)), health)
 }
 
 /// A permit as it travels.

@@ -20,6 +20,7 @@ use tonic::{Status, Streaming};
 
 use super::grant;
 use super::status::of_acquire;
+use super::unreadable::reworded;
 use crate::api::answer::{Answer, Mode, answer};
 use crate::api::problem::Problem;
 use crate::api::{stopping, told};
@@ -106,7 +107,7 @@ impl Session {
                     Ok(None) => self.is_half_closed = true,
                     Err(error) => {
                         self.has_failed = true;
-                        return Some(Err(error));
+                        return Some(Err(reworded(error)));
                     }
                 },
                 // Cancel-safe: an acquire that has not ended stays in the set.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AskError, limit};
+use super::{AskError, NodesArgs, limit};
 use crate::cli::span::span;
 use crate::engine::grant::RequestId;
 use crate::engine::key::ConnectionKey;
@@ -31,6 +31,18 @@ impl KeyArgs {
     pub(crate) fn message(self) -> v1::ConnectionKey {
         v1::ConnectionKey { platform: self.platform, connection: self.connection }
     }
+}
+
+/// Which connection, and whom to ask about it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConnectionArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) nodes: NodesArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which connections.

@@ -13,7 +13,9 @@ use tonic::Code;
 
 use crate::wire::fields::BadField;
 
-pub(crate) use self::flags::{KeyArgs, LimitsArgs, PatternArgs, longest_wait, pause, platform, request_id, timeout};
+pub(crate) use self::flags::{
+    ConnectionArgs, KeyArgs, LimitsArgs, PatternArgs, longest_wait, pause, platform, request_id, timeout,
+};
 pub(crate) use self::nodes::{
     ANSWERS_WITHIN, Answer, DEFAULT_NODE, NODES_VARIABLE, NodesArgs, address, ask_all, ask_first, ask_one, may_be_another,
     reach_and_listen, refused,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::ask::words::{Connection, Rule};
-use crate::cli::ask::{self, AskError, KeyArgs, NodesArgs, ask_first, printable};
+use crate::cli::ask::{self, AskError, ConnectionArgs, NodesArgs, ask_first, printable};
 use crate::cli::table::{Row, table};
 use crate::wire::v1;
 use crate::wire::v1::admin_service_client::AdminServiceClient;
@@ -33,18 +33,6 @@ pub(crate) struct ConnectionsArgs {
     #[command(flatten)]
     nodes: NodesArgs,
     /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-}
-
-/// Flags of `turnstile queue`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct QueueArgs {
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    nodes: NodesArgs,
-    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -121,7 +109,7 @@ pub(crate) async fn run(args: ConnectionsArgs) -> Result<ExitCode, AskError> {
 ///
 /// # Errors
 /// [`AskError`].
-pub(crate) async fn queue(args: QueueArgs) -> Result<(), AskError> {
+pub(crate) async fn queue(args: ConnectionArgs) -> Result<(), AskError> {
     let addresses = args.nodes.addresses()?;
     let request = v1::GetConnectionRequest { key: Some(args.key.message()) };
     let answer =

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::ask::words::Rule;
-use crate::cli::ask::{self, AskError, KeyArgs, LimitsArgs, NodesArgs, PatternArgs, ask_first, platform};
+use crate::cli::ask::{self, AskError, ConnectionArgs, LimitsArgs, NodesArgs, PatternArgs, ask_first, platform};
 use crate::cli::table::{Row, table};
 use crate::wire::fields::to_limits;
 use crate::wire::v1;
@@ -15,7 +15,7 @@ pub(crate) enum LimitsCommand {
     /// Set the limits of a connection, or of all whose names begin alike: they rule at once, over what callers say
     Set(SetArgs),
     /// Show the limits that were set and rule over a connection, and for which connections they were set; exit code 1 when none were
-    Get(GetArgs),
+    Get(ConnectionArgs),
     /// Show all limits that were set
     List(ListArgs),
     /// Let limits that were set rule no more; exit code 1 when none were set for exactly this
@@ -29,18 +29,6 @@ pub(crate) struct SetArgs {
     pattern: PatternArgs,
     #[command(flatten)]
     limits: LimitsArgs,
-    #[command(flatten)]
-    nodes: NodesArgs,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-/// Flags of `turnstile limits get`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct GetArgs {
-    #[command(flatten)]
-    key: KeyArgs,
     #[command(flatten)]
     nodes: NodesArgs,
     /// Print one JSON object
@@ -105,7 +93,7 @@ async fn set(args: SetArgs) -> Result<(), AskError> {
     })
 }
 
-async fn get(args: GetArgs) -> Result<(), AskError> {
+async fn get(args: ConnectionArgs) -> Result<(), AskError> {
     let addresses = args.nodes.addresses()?;
     let request = v1::GetLimitsRequest { key: Some(args.key.message()) };
     let rules =

@@ -17,11 +17,11 @@ mod top;
 use super::ask::{Answer, ask_all};
 use crate::wire::v1;
 
-pub(crate) use self::connections::{ConnectionsArgs, QueueArgs, queue, run as connections};
+pub(crate) use self::connections::{ConnectionsArgs, queue, run as connections};
 pub(crate) use self::drain::{DrainArgs, run as drain};
 pub(crate) use self::limits::{LimitsCommand, run as limits};
 pub(crate) use self::owner::{OwnerArgs, owners, run as owner};
-pub(crate) use self::pause::{PauseArgs, PenalizeArgs, ResumeArgs, pause, penalize, resume};
+pub(crate) use self::pause::{PauseArgs, PenalizeArgs, pause, penalize, resume};
 pub(crate) use self::refuse_peers::{RefusePeersArgs, run as refuse_peers};
 pub(crate) use self::status::{StatusArgs, run as status};
 pub(crate) use self::top::{TopCommandArgs, run as top};

@@ -5,28 +5,16 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cli::ask::words::{seconds, set_seconds};
-use crate::cli::ask::{self, AskError, KeyArgs, NodesArgs, ask_first, pause as pause_span, printable};
+use crate::cli::ask::{self, AskError, ConnectionArgs, ask_first, pause as pause_span, printable};
 use crate::wire::fields::to_span;
 use crate::wire::v1;
 use crate::wire::v1::admin_service_client::AdminServiceClient;
-
-/// Which connection, and where to say it.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ResumeArgs {
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    nodes: NodesArgs,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
 
 /// Flags of `turnstile pause`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PauseArgs {
     #[command(flatten)]
-    which: ResumeArgs,
+    which: ConnectionArgs,
     /// Until so long from now, such as 30 or 5m; a longer pause is never shortened [default: until it is resumed]
     #[arg(long = "for", value_name = "SECONDS", value_parser = pause_span, allow_hyphen_values = true)]
     span: Option<Duration>,
@@ -36,7 +24,7 @@ pub(crate) struct PauseArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct PenalizeArgs {
     #[command(flatten)]
-    which: ResumeArgs,
+    which: ConnectionArgs,
     /// For so long from now, such as 30 or 5m: what the platform said in Retry-After; a longer pause is never shortened
     #[arg(long = "for", value_name = "SECONDS", value_parser = pause_span, allow_hyphen_values = true)]
     span: Duration,
@@ -50,7 +38,7 @@ pub(crate) async fn pause(args: PauseArgs) -> Result<(), AskError> {
     if let Some(span) = args.span {
         return penalize(PenalizeArgs { which: args.which, span }).await;
     }
-    let ResumeArgs { key, nodes, json } = args.which;
+    let ConnectionArgs { key, nodes, json } = args.which;
     let (key, addresses) = (key.message(), nodes.addresses()?);
     let paused = ask_first(&addresses, v1::PauseConnectionRequest { key: Some(key.clone()) }, async |channel, request| {
         AdminServiceClient::new(channel).pause_connection(request).await
@@ -64,7 +52,7 @@ pub(crate) async fn pause(args: PauseArgs) -> Result<(), AskError> {
 /// # Errors
 /// [`AskError`].
 pub(crate) async fn penalize(args: PenalizeArgs) -> Result<(), AskError> {
-    let PenalizeArgs { which: ResumeArgs { key, nodes, json }, span } = args;
+    let PenalizeArgs { which: ConnectionArgs { key, nodes, json }, span } = args;
     let (key, addresses) = (key.message(), nodes.addresses()?);
     let paused = ask_first(
         &addresses,
@@ -79,8 +67,8 @@ pub(crate) async fn penalize(args: PenalizeArgs) -> Result<(), AskError> {
 ///
 /// # Errors
 /// [`AskError`].
-pub(crate) async fn resume(args: ResumeArgs) -> Result<(), AskError> {
-    let ResumeArgs { key, nodes, json } = args;
+pub(crate) async fn resume(args: ConnectionArgs) -> Result<(), AskError> {
+    let ConnectionArgs { key, nodes, json } = args;
     let (key, addresses) = (key.message(), nodes.addresses()?);
     let resumed = ask_first(&addresses, v1::ResumeConnectionRequest { key: Some(key.clone()) }, async |channel, request| {
         AdminServiceClient::new(channel).resume_connection(request).await
