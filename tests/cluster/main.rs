@@ -27,6 +27,7 @@ mod growth;
 mod judge;
 mod kills;
 mod name_server;
+mod policies;
 mod port;
 mod process;
 mod raw;
