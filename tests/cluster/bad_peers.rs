@@ -15,6 +15,7 @@ use crate::support::{connection, free_addresses, soon, start};
 const RAFT: i32 = v1::CallKind::Raft as i32;
 const COMMIT: i32 = v1::CallKind::Commit as i32;
 const FOUND: i32 = v1::CallKind::Found as i32;
+const ASK: i32 = v1::CallKind::Ask as i32;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Three nodes, and where they are.
@@ -119,29 +120,29 @@ async fn a_call_that_is_none_is_refused_by_its_field() {
     let (_home, nodes, addresses) = cluster().await;
     let mut stranger = Stranger::at(addresses[1]).await;
     let sender = Some(stranger.sender());
-    for kind in [v1::CallKind::Unspecified as i32, 5, -1, i32::MAX] {
+    for kind in [v1::CallKind::Unspecified as i32, 6, -1, i32::MAX] {
         let refused = stranger.call(sender.clone(), kind, vec![1]).await.unwrap_err();
         let told = (refused.code(), refused.message());
         assert_eq!(told, (Code::InvalidArgument, "kind: is not set: it is required"), "{kind}");
     }
-    for kind in [RAFT, COMMIT, FOUND] {
+    for kind in [RAFT, COMMIT, FOUND, ASK] {
         let empty = stranger.call(sender.clone(), kind, Vec::new()).await.unwrap_err();
         assert_eq!(empty.message(), "body: nothing to decode: the version byte is missing");
-        for version in [0, 1, 255] {
+        for version in [0, 1, 2, 255] {
             let refused = stranger.call(sender.clone(), kind, [&[version][..], &noise(1, 64)].concat()).await.unwrap_err();
-            let told = format!("body: encoded in version {version}, this release reads version 2");
+            let told = format!("body: encoded in version {version}, this release reads version 3");
             assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, told.as_str()));
         }
         for seed in 0..200 {
             // No variant has this number, so that no noise is a message by chance.
-            let body = [&[2, 200][..], &noise(seed, usize::try_from(seed).unwrap() * 7)].concat();
+            let body = [&[3, 200][..], &noise(seed, usize::try_from(seed).unwrap() * 7)].concat();
             let refused = stranger.call(sender.clone(), kind, body).await.unwrap_err();
             assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
             assert!(refused.message().starts_with("body: the bytes do not decode"), "{refused}");
         }
         // Each begins as a message does, and is cut off.
         for variant in 0..3 {
-            let refused = stranger.call(sender.clone(), kind, vec![2, variant]).await.err();
+            let refused = stranger.call(sender.clone(), kind, vec![3, variant]).await.err();
             let told = refused.map(|status| (status.code(), status.message().to_owned()));
             assert!(told.is_some_and(|(code, told)| code == Code::InvalidArgument && told.starts_with("body: ")), "{variant}");
         }
