@@ -25,11 +25,9 @@ pub(super) fn reworded(status: Status) -> Status {
 
 /// Nothing of ours is ever INTERNAL, so that it is what the client has sent.
 fn problem(status: &Status) -> Option<Problem> {
-    match status.code() {
-        Code::Internal => Some(bad_field(status.message()).into()),
-        Code::OutOfRange => Some(Problem::bound_reached("bytes of a message", MAX_MESSAGE_BYTES)),
-        _ => None,
-    }
+    let is_too_large = status.code() == Code::OutOfRange;
+    let unreadable = (status.code() == Code::Internal).then(|| bad_field(status.message()).into());
+    unreadable.or_else(|| is_too_large.then(|| Problem::bound_reached("bytes of a message", MAX_MESSAGE_BYTES)))
 }
 
 /// The field, by its path from the outermost message to the innermost, and what is wrong with it. The library says it the other way round, as
