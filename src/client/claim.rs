@@ -1,6 +1,8 @@
 //! A permit by name: what any node needs to take its slot back, or to count what its call has taken.
 
-use super::{AcquireError, Permit, ReconcileError, Reconciled, Throttler};
+#[cfg(feature = "cli")]
+use super::Throttler;
+use super::{AcquireError, Permit, ReconcileError, Reconciled};
 use crate::engine::cost::Cost;
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Adjusted, Adjustment, PermitId, Reconcile, Release};

@@ -47,6 +47,7 @@ impl InvalidPeerSource {
 
 impl PeerSource {
     /// The address, if it needs no lookup.
+    #[cfg(feature = "cli")]
     pub(crate) fn address(&self) -> Option<&str> {
         match self {
             Self::Address(address) => Some(address),

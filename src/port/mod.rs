@@ -103,6 +103,7 @@ impl Port {
     }
 
     /// Accepts nobody any more.
+    #[cfg(feature = "cli")]
     pub(crate) fn close(self) -> Closed {
         Closed { connections: self.connections }
     }
@@ -110,10 +111,12 @@ impl Port {
 
 /// A port that accepts nobody any more, and the connections that it has still.
 #[derive(Debug)]
+#[cfg(feature = "cli")]
 pub(crate) struct Closed {
     connections: JoinSet<()>,
 }
 
+#[cfg(feature = "cli")]
 impl Closed {
     /// Waits until all connections have ended; cuts those that do not within `span`.
     pub(crate) async fn end(mut self, span: Duration) {

@@ -10,67 +10,16 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use super::fields::{BadField, from_key, key, limits, required_span, to_limit, to_limits, to_span};
 use super::throttle::to_waiting;
 use super::v1;
-use crate::admin::Status;
 use crate::engine::grant::NodeId;
-use crate::engine::membership::Role;
 use crate::engine::pattern::LimitPattern;
 use crate::engine::rate::{Limits, RateLimit};
 use crate::engine::shard::{ConnectionReport, Pause};
-use crate::peers::PeerReport;
 
 /// The most nodes that are refused at once: far more than a cluster has.
 const MAX_REFUSED: usize = 1_000;
 
 /// The longest that a drain may take.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
-
-/// How things stand, as it travels.
-pub(crate) fn to_status(status: Status) -> v1::GetStatusResponse {
-    let ids = |nodes: std::collections::BTreeSet<NodeId>| nodes.iter().map(NodeId::to_string).collect();
-    v1::GetStatusResponse {
-        node: status.node.to_string(),
-        cluster: status.cluster,
-        term: status.term,
-        epoch: status.epoch,
-        leader: status.leader.as_ref().map(NodeId::to_string),
-        is_leader: status.is_leader,
-        since_quorum: status.since_quorum.map(to_span),
-        voters: ids(status.voters),
-        members: ids(status.members),
-        last_log_index: status.last_log_index,
-        applied_index: status.applied_index,
-        tracked: count(status.tracked),
-        connections: count(status.connections),
-        waiters: count(status.waiters),
-        peers: status.peers.into_iter().map(to_peer).collect(),
-        role: to_role(status.role).into(),
-        spares: ids(status.spares),
-        level: status.level,
-        newest_level: status.newest_level,
-        release: status.release.to_owned(),
-    }
-}
-
-const fn to_role(role: Role) -> v1::Role {
-    match role {
-        Role::Voter => v1::Role::Voter,
-        Role::Spare => v1::Role::Spare,
-        Role::Observer => v1::Role::Observer,
-    }
-}
-
-fn to_peer(peer: PeerReport) -> v1::Peer {
-    v1::Peer {
-        address: peer.address,
-        node: peer.node.as_ref().map(NodeId::to_string),
-        silent_for: peer.silent_for.map(to_span),
-        trouble: peer.trouble,
-    }
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
-}
 
 /// Parses a pattern, which is required.
 ///

@@ -2,6 +2,7 @@
 //!
 //! Promises: what comes from outside is parsed here, once; what doesn't parse is named by its field and the rule.
 
+#[cfg(feature = "cli")]
 use prost::Message as _;
 
 use super::adjustment::{charge, cost, from_cost};
@@ -12,6 +13,7 @@ use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{PermitId, Release};
 
 /// The longest token: two names of 256 bytes, and numbers.
+#[cfg(feature = "cli")]
 const MAX_TOKEN_BYTES: usize = 1024;
 
 /// A permit as clients keep it.

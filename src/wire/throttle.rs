@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::fields::{BadField, key, limits, request_id, span, to_span};
 use super::v1;
-use crate::client::Reconciled;
 use crate::engine::cost::{Cost, Dimension};
 use crate::engine::grant::RequestId;
 use crate::engine::invalid::InvalidInput;
@@ -109,16 +108,6 @@ pub(crate) fn usage(field: &str, message: Option<v1::Usage>, estimate: Cost) -> 
         [(Dimension::Tokens, tokens.map(u64::from).or(sum)), (Dimension::InputTokens, input), (Dimension::OutputTokens, output)];
     let known = said.into_iter().filter_map(|(dimension, tokens)| Some((dimension, tokens?)));
     Ok(known.fold(estimate, |cost, (dimension, tokens)| cost.with(dimension, tokens)))
-}
-
-/// What came of a reconcile, as it travels.
-pub(crate) fn to_reconciled(reconciled: &Reconciled) -> v1::ReconcileResponse {
-    let Reconciled { refunded, owed } = reconciled;
-    v1::ReconcileResponse { refunded: Some(to_tokens(*refunded)), owed: Some(to_tokens(*owed)) }
-}
-
-const fn to_tokens(cost: Cost) -> v1::TokenCount {
-    v1::TokenCount { tokens: cost.tokens, input_tokens: cost.input_tokens, output_tokens: cost.output_tokens }
 }
 
 /// How a request stands, as it travels to a client.

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::cluster::to_status;
 use super::status::of_acquire;
 use crate::admin::{Admin, Busiest};
 use crate::api::problem::Problem;
@@ -29,7 +30,7 @@ impl AdminApi {
 #[tonic::async_trait]
 impl AdminService for AdminApi {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
-        Ok(Response::new(wire::to_status(self.admin.status().await)))
+        Ok(Response::new(to_status(self.admin.status().await)))
     }
 
     async fn get_owner(&self, request: Request<v1::GetOwnerRequest>) -> Result<Response<v1::GetOwnerResponse>, Status> {

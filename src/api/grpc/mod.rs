@@ -3,6 +3,7 @@
 //! Must not: decide anything. It parses, calls the [`Throttler`] and words the answer; what an error is called is in `api::problem`.
 
 mod admin;
+mod cluster;
 mod health;
 mod reflection;
 mod session;
@@ -18,7 +19,8 @@ use self::admin::AdminApi;
 pub(super) use self::health::Health;
 use self::throttle::ThrottleApi;
 use super::{Bounds, MAX_MESSAGE_BYTES, Served};
-use crate::client::Permit;
+use crate::client::{Permit, Reconciled};
+use crate::engine::cost::Cost;
 use crate::wire::claim::to_token;
 use crate::wire::fields::{request_id_bytes, to_span};
 use crate::wire::v1;
@@ -51,4 +53,12 @@ fn grant(permit: &Permit) -> v1::Grant {
         margin: Some(v1::Margin { delivery: Some(to_span(margin.delivery)), guard: Some(to_span(margin.guard)) }),
         permit: to_token(&claim.key, &claim.slot),
     }
+}
+
+/// What came of a reconcile, as it travels.
+fn reconciled(reconciled: &Reconciled) -> v1::ReconcileResponse {
+    let tokens =
+        |cost: Cost| v1::TokenCount { tokens: cost.tokens, input_tokens: cost.input_tokens, output_tokens: cost.output_tokens };
+    let Reconciled { refunded, owed } = *reconciled;
+    v1::ReconcileResponse { refunded: Some(tokens(refunded)), owed: Some(tokens(owed)) }
 }

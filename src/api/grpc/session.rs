@@ -218,7 +218,7 @@ impl Session {
             End::Acquire(ended) => ended.ok()?,
             End::Reconcile(reconciled) => {
                 let reconciled = reconciled.and_then(|told| told.map_err(|error| Problem::of_reconcile(&error)));
-                let said = reconciled.map_or_else(failed, |reconciled| Said::Reconciled(wire::to_reconciled(&reconciled)));
+                let said = reconciled.map_or_else(failed, |reconciled| Said::Reconciled(super::reconciled(&reconciled)));
                 return Some(v1::SessionResponse { request_id: fields::request_id_bytes(id), message: Some(said) });
             }
         };

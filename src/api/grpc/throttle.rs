@@ -100,7 +100,7 @@ impl ThrottleService for ThrottleApi {
         let actual = wire::usage("usage", usage, slot.cost).map_err(Problem::from)?;
         let claim = Claim { key, slot };
         let reconciled = told(self.throttler.reconcile(&claim, actual)).await?;
-        Ok(Response::new(wire::to_reconciled(&reconciled.map_err(|error| Problem::of_reconcile(&error))?)))
+        Ok(Response::new(super::reconciled(&reconciled.map_err(|error| Problem::of_reconcile(&error))?)))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Result<Response<v1::ExplainResponse>, Status> {
