@@ -116,7 +116,15 @@ impl Connection {
             let along = |cost: Cost| cost.along(limit.dimension());
             let own = rule.counts[rule.inherited..].iter().map(|charge| &self.charges[*charge]);
             let is_left = own.clone().any(|charged| is_it(&charged) && along(charged.left) > 0);
-            let is_window = !limit.algorithm().is_bucket() && rule.is_in_force(limit, now);
+            // Of charges that count from the same moment by chance one keeps its name; a large window knows moments roughly only.
+            let from = charge.counted_from();
+            let is_alone = rule
+                .counts
+                .iter()
+                .map(|other| &self.charges[*other].charge)
+                .all(|other| *other == charge || other.counted_from() != from);
+            let is_small = limit.request_count().get() <= 1024;
+            let is_window = !limit.algorithm().is_bucket() && rule.is_in_force(limit, now) && is_alone && is_small;
             is_window && is_left && along(cost) > 0 && charge.counted_from() + limit.span() > now
         };
         let counts = self.rules.iter().any(counts);

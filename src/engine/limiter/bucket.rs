@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::gcra::{ContinuousBucket, VirtualScheduling};
 use super::leaky_bucket::LeakyBucket;
 use super::pace::{Pace, Parts};
-use super::recent_charges::RecentCharges;
+use super::recent_charges::{Name, RecentCharges};
 use super::room::Room;
 use super::sliding_window::SlidingWindow;
 use super::token_bucket::TokenBucket;
@@ -147,11 +147,20 @@ impl<L: TimeLine> Bucket<L> {
 
     /// Counts `amount`, whose way to its worker ends by `from`. The caller has checked that there is room.
     pub fn charge(&mut self, now: Moment<L>, from: Moment<L>, amount: u32) {
+        self.charge_as((now, from), now, from, amount);
+    }
+
+    /// Counts `amount` from `now` on, under a name that no charge has: it can't be given back.
+    pub(super) fn charge_unnamed(&mut self, now: Moment<L>, amount: u32) {
+        self.charge_as((now, Moment::END), now, now, amount);
+    }
+
+    fn charge_as(&mut self, name: Name<L>, now: Moment<L>, from: Moment<L>, amount: u32) {
         if amount == 0 {
             return;
         }
         self.charged_at = self.charged_at.max(now);
-        let (name, from) = ((now, from), from.max(self.charged_at) + self.guard);
+        let from = from.max(self.charged_at) + self.guard;
         if self.drained_at() <= self.pace.at(self.charged_at.saturating_sub(Duration::from_nanos(1))) {
             self.busy_since = from;
         }

@@ -121,7 +121,7 @@ impl<L: TimeLine> Meter<L> {
     pub fn owe(&mut self, now: Moment<L>, amount: u32) {
         match self {
             Self::Window(window) => window.charge_unnamed(now, now, amount),
-            Self::Bucket(bucket) => bucket.charge(now, now, amount),
+            Self::Bucket(bucket) => bucket.charge_unnamed(now, amount),
         }
     }
 
