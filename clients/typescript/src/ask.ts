@@ -115,7 +115,7 @@ export function deliveryBoundOf(limit: ParsedLimit): bigint {
 function limits(said: Record<string, unknown>): ParsedLimit[] {
   const { rateLimit: one, rateLimits: several } = said;
   if (one !== undefined && several !== undefined) {
-    throw new TypeError("rateLimit and rateLimits are both set: a connection has one of them");
+    throw new TypeError("rateLimits is set beside rateLimit: a connection has one of them");
   }
   if (several === undefined) return [limit("rateLimit", one)];
   if (!Array.isArray(several)) throw new TypeError(`rateLimits is ${show(several)}: it must be an array`);

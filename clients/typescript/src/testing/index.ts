@@ -1,0 +1,1 @@
+export { FakeTurnstile, type FakeGrant, type FakeWaiter } from "./fake.js";
