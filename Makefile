@@ -77,6 +77,17 @@ schemathesis:
 		$(SCHEMATHESIS)/bin/pip install -q --disable-pip-version-check -r tests/http/requirements.txt; \
 	} || echo "make: schemathesis can't be installed; its test will say that it was skipped" >&2
 
+# The binary that clients are tried against.
+TURNSTILE_BIN ?= target/debug/turnstile
+
+.PHONY: test-clients
+test-clients: test-clients-typescript ## Test the clients in other languages, against TURNSTILE_BIN=target/debug/turnstile
+
+.PHONY: test-clients-typescript
+test-clients-typescript: ## Install, lint, build and test the TypeScript client (needs Node 20 or later)
+	@[ -x "$(TURNSTILE_BIN)" ] || { echo "make: there is no $(TURNSTILE_BIN); build it: cargo build $(CARGO_FLAGS) --bin turnstile" >&2; exit 1; }
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run lint && npm run build && TURNSTILE_BIN="$(abspath $(TURNSTILE_BIN))" npm test
+
 .PHONY: failover
 failover: toolchain ## Kill owners, leading or not, and show how long nobody is served (RUNS=10 of each)
 	@TURNSTILE_TEST_RUNS="$(or $(RUNS),10)" cargo test -q $(CARGO_FLAGS) --test cluster kills::owners -- --ignored --nocapture
