@@ -3,9 +3,10 @@ import type { Ask } from "./ask.js";
 import { secondsOf } from "./duration.js";
 import { throttleError, type ThrottleError } from "./errors.js";
 import type { Permit } from "./permit.js";
-import { Conversation, unavailable, type Answer } from "./session/conversation.js";
+import { Conversation, type Answer } from "./session/conversation.js";
 import { parseAddresses } from "./session/nodes.js";
 import { SessionPermit } from "./session/session_permit.js";
+import { unavailable } from "./session/tell.js";
 import { Throttler, type NoSlot } from "./throttler.js";
 
 /** What a client is made with. */

@@ -22,7 +22,7 @@ test("a single node", async (t) => {
     const one = connection(10, 60);
     assert.equal(await turnstile.throttle(one, () => 42), 42);
     assert.equal(await turnstile.throttle(one, async () => await Promise.resolve("later")), "later");
-    assert.equal(await turnstile.throttle(one, () => undefined), undefined);
+    assert.equal(await turnstile.throttle<unknown>(one, () => undefined), undefined);
     let runs = 0;
     const failing = () => {
       runs += 1;

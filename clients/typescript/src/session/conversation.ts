@@ -5,28 +5,28 @@
  * Must not: decide who is served.
  */
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 
 import type { Ask } from "../ask.js";
 import type { Usage } from "../connection.js";
 import { fromDuration } from "../duration.js";
-import { ClosedError, ThrottleError, UnavailableError, throttleError } from "../errors.js";
+import { ClosedError, throttleError, type ThrottleError } from "../errors.js";
 import {
   SessionRequestSchema,
   type Failed,
   type Granted,
-  type ReconcileResponse,
   type SessionResponse,
-  type TokenCount as WireTokenCount,
 } from "../gen/turnstile/v1/throttle_pb.js";
-import type { Reconciled, TokenCount } from "../permit.js";
+import type { Reconciled } from "../permit.js";
 import { parseGranted } from "./granted.js";
 import { Nodes } from "./nodes.js";
-import { problemOf, problemOfCall } from "./problem.js";
+import { problemOf } from "./problem.js";
 import type { NodeChannel, SessionStream } from "./service.js";
 import { SessionPermit, type PermitEnds } from "./session_permit.js";
+import { Stamps } from "./stamps.js";
+import { toReconciled } from "./reconciled.js";
+import { tell, type Told } from "./tell.js";
 import { acquireAt, tightestBound, type Throttled, type Waiting } from "./waiting.js";
 
 /** How long a node has to answer. */
@@ -34,18 +34,6 @@ const ANSWERS_WITHIN_MS = 1000;
 
 /** Who has waited for a node for so long goes to the first that answers with its age. */
 const AGED_AFTER = 1_000_000_000n;
-
-/** How long a node is to be told by a call of its own, over all nodes. */
-const TOLD_WITHIN_MS = 10_000;
-
-/** The pause before the next try of such a call. */
-const TOLD_AGAIN_AFTER_MS = 100;
-
-/** How often the node hears of our clock while no delivery bound asks for more. */
-const SLOWEST_STAMPS_MS = 250;
-
-/** A stamp is due every quarter of a delivery bound; timers are late, and a fifth leaves them room. */
-const STAMPS_IN_A_BOUND = 5n;
 
 /** How long a session on which nobody waits stays open for the next: a process that has nothing else to do can end after that. */
 const LINGERS_MS = 100;
@@ -62,7 +50,7 @@ type State =
   | { readonly is: "open"; readonly stream: SessionStream }
   | { readonly is: "pausing"; readonly timer: NodeJS.Timeout };
 
-export class Conversation implements PermitEnds {
+export class Conversation implements PermitEnds, Told {
   readonly #nodes: Nodes;
   #state: State = { is: "idle" };
   /** How many sessions there were: what is held of one ended with it. */
@@ -70,7 +58,9 @@ export class Conversation implements PermitEnds {
   readonly #waiting = new Map<string, Waiting>();
   /** Ids of which an acquire was cancelled in this session: until the node says that it has ended, answers are that one's. */
   readonly #leaving = new Map<string, number>();
-  #stamps: { readonly timer: NodeJS.Timeout; readonly everyMs: number } | undefined;
+  readonly #stamps = new Stamps(this.#waiting, () => {
+    this.#say(undefined);
+  });
   #lingering: NodeJS.Timeout | undefined;
 
   constructor(addresses: readonly string[]) {
@@ -123,19 +113,34 @@ export class Conversation implements PermitEnds {
     if (permit.session === this.#session) this.#say({ case: "done", value: { requestId: permit.id } });
   }
 
+  /** Whether it has ended for good. */
+  get isClosed(): boolean {
+    return this.#state.is === "closed";
+  }
+
+  /** A call of its own found that a node is of no use. With a session the session knows best. */
+  unanswered(node: NodeChannel): void {
+    if (this.#state.is === "idle" && this.#nodes.current() === node) this.#nodes.leave();
+  }
+
+  /** The node that is spoken with, or that is next. */
+  node(): NodeChannel {
+    return this.#nodes.current();
+  }
+
   async giveBack(permit: SessionPermit): Promise<void> {
     if (permit.session === this.#session && this.isOpen) {
       this.#say({ case: "giveBack", value: { requestId: permit.id } });
     } else {
-      await this.#tell(async (node) => {
-        await node.release(permit.grant.token, ANSWERS_WITHIN_MS);
+      await tell(this, async (node, withinMs) => {
+        await node.release(permit.grant.token, withinMs);
       });
     }
   }
 
   async reconcile(permit: SessionPermit, usage: Usage): Promise<Reconciled> {
     const wire = { $typeName: "turnstile.v1.Usage" as const, ...usage };
-    const response = await this.#tell((node) => node.reconcile(permit.grant.token, wire, ANSWERS_WITHIN_MS));
+    const response = await tell(this, (node, withinMs) => node.reconcile(permit.grant.token, wire, withinMs));
     return toReconciled(response);
   }
 
@@ -170,7 +175,7 @@ export class Conversation implements PermitEnds {
   #forget(key: string): void {
     this.#waiting.delete(key);
     if (this.#waiting.size > 0) return;
-    this.#stopStamps();
+    this.#stamps.stop();
     clearTimeout(this.#lingering);
     // The stream holds the process until then, the timer does not.
     this.#lingering = setTimeout(() => {
@@ -192,7 +197,7 @@ export class Conversation implements PermitEnds {
   #stop(): void {
     this.#session += 1;
     this.#leaving.clear();
-    this.#stopStamps();
+    this.#stamps.stop();
     clearTimeout(this.#lingering);
     if (this.#state.is === "opening" || this.#state.is === "pausing") clearTimeout(this.#state.timer);
   }
@@ -252,8 +257,7 @@ export class Conversation implements PermitEnds {
   #ask(waiting: Waiting, now = process.hrtime.bigint()): void {
     const value = acquireAt(waiting, now);
     this.#say(waiting.mode === "wait" ? { case: "acquire", value } : { case: "tryAcquire", value });
-    const everyMs = stampsEveryMs(waiting);
-    if (this.#stamps === undefined || everyMs < this.#stamps.everyMs) this.#stampIn(everyMs);
+    this.#stamps.startFor(waiting);
   }
 
   #say(message: Message): void {
@@ -262,22 +266,6 @@ export class Conversation implements PermitEnds {
     this.#state.stream.write(
       create(SessionRequestSchema, message === undefined ? { stampNanos } : { stampNanos, message }),
     );
-  }
-
-  #stampIn(everyMs: number): void {
-    this.#stopStamps();
-    const timer = setTimeout(() => {
-      this.#say(undefined);
-      let next = SLOWEST_STAMPS_MS;
-      for (const waiting of this.#waiting.values()) next = Math.min(next, stampsEveryMs(waiting));
-      this.#stampIn(next);
-    }, everyMs);
-    this.#stamps = { timer, everyMs };
-  }
-
-  #stopStamps(): void {
-    clearTimeout(this.#stamps?.timer);
-    this.#stamps = undefined;
   }
 
   #hear({ requestId, message }: SessionResponse): void {
@@ -356,54 +344,10 @@ export class Conversation implements PermitEnds {
       waiting.reject(problem);
     }
   }
-
-  /** Makes a call to one node after the other until one has answered it. */
-  async #tell<T>(call: (node: NodeChannel) => Promise<T>): Promise<T> {
-    const until = Date.now() + TOLD_WITHIN_MS;
-    for (;;) {
-      if (this.#state.is === "closed") throw new ClosedError();
-      const node = this.#nodes.current();
-      try {
-        return await call(node);
-      } catch (error) {
-        const problem = problemOfCall(error);
-        const mayBeAnother = problem.code === "UNAVAILABLE" || problem.code === "DEADLINE_EXCEEDED";
-        if (!mayBeAnother) throw problem;
-        if (Date.now() >= until) throw unavailable(`no node could be told within ${TOLD_WITHIN_MS} ms`, problem);
-        // With a session the session knows best whether the node is gone.
-        if (this.#state.is === "idle" && this.#nodes.current() === node) this.#nodes.leave();
-        await sleep(TOLD_AGAIN_AFTER_MS);
-      }
-    }
-  }
-}
-
-/** No node answers. */
-export function unavailable(message: string, cause?: unknown): UnavailableError {
-  const error = new UnavailableError(message, { code: "UNAVAILABLE", reason: "NO_NODE", retryAfterSeconds: 1 });
-  if (cause !== undefined) error.cause = cause;
-  return error;
-}
-
-function stampsEveryMs({ deliveryBound }: Waiting): number {
-  if (deliveryBound === 0n) return SLOWEST_STAMPS_MS;
-  return Math.min(SLOWEST_STAMPS_MS, Math.max(1, Number(deliveryBound / STAMPS_IN_A_BOUND / 1_000_000n)));
 }
 
 function toProblem(failed: Failed): ThrottleError {
   return problemOf(failed.code, failed.message, failed.statusDetails);
-}
-
-function toReconciled({ refunded, owed }: ReconcileResponse): Reconciled {
-  return { refunded: toTokens(refunded), owed: toTokens(owed) };
-}
-
-function toTokens(count: WireTokenCount | undefined): TokenCount {
-  return {
-    tokens: Number(count?.tokens ?? 0n),
-    inputTokens: Number(count?.inputTokens ?? 0n),
-    outputTokens: Number(count?.outputTokens ?? 0n),
-  };
 }
 
 function hex(id: Uint8Array): string {

@@ -1,12 +1,13 @@
 /** A throttle without nodes whose clock stands still until it is told to go on: for tests of code that takes a `Throttler`. */
 import { onAbort } from "../abort.js";
-import { parseUsage, type Ask } from "../ask.js";
+import type { Ask } from "../ask.js";
 import type { Usage } from "../connection.js";
 import { nanosOf, secondsOf } from "../duration.js";
-import { ClosedError, NotOpenError, throttleError } from "../errors.js";
-import type { Permit, PermitOrder, Reconciled } from "../permit.js";
+import { ClosedError, throttleError } from "../errors.js";
+import type { Permit, Reconciled } from "../permit.js";
 import { Throttler, type NoSlot } from "../throttler.js";
 import { amountsOf, readyAt, type Charge } from "./charges.js";
+import { FakePermit } from "./permit.js";
 
 /** Taken when this file is loaded: a test may put another in its place. */
 const nextTurn = setImmediate;
@@ -276,46 +277,6 @@ export class FakeTurnstile extends Throttler {
   }
 }
 
-class FakePermit implements Permit {
-  readonly startWithinSeconds = Infinity;
-  #state: "held" | "released" | "given back" = "held";
-  #reconciled: Reconciled | undefined;
-
-  constructor(
-    readonly requestId: string,
-    readonly waitedSeconds: number,
-    readonly order: PermitOrder,
-    readonly ends: { giveBack: () => void; reconcile: (usage: Usage) => Reconciled },
-  ) {}
-
-  release(): void {
-    if (this.#state === "held") this.#state = "released";
-  }
-
-  async giveBack(): Promise<void> {
-    if (this.#state === "released") throw notOpen("the permit was released: its slot stays used");
-    if (this.#state === "held") {
-      this.#state = "given back";
-      this.ends.giveBack();
-    }
-    await Promise.resolve();
-  }
-
-  async reconcile(usage: Usage): Promise<Reconciled> {
-    const parsed = parseUsage(usage);
-    if (this.#state === "given back") throw notOpen("the permit was given back: nothing of it counts");
-    this.release();
-    // It counts once, however often it is said.
-    this.#reconciled ??= this.ends.reconcile(parsed);
-    return await Promise.resolve(this.#reconciled);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.release();
-    await Promise.resolve();
-  }
-}
-
 function named(ask: Ask) {
   const { platform, connection, niceness } = ask;
   return { platform, connection, niceness, requestId: hex(ask.requestId) };
@@ -339,10 +300,6 @@ function deadlineOf({ ask, beganAt }: Waiting): bigint | undefined {
 
 function patienceOf({ ask, beganAt }: Waiting): bigint | undefined {
   return ask.maxWaitNanos === undefined ? undefined : beganAt + ask.maxWaitNanos;
-}
-
-function notOpen(message: string): NotOpenError {
-  return new NotOpenError(message, { code: "NOT_FOUND", reason: "NOT_OPEN" });
 }
 
 /** Until what was started goes no further by itself. */

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { DeadlineExceededError, RequestIdReusedError, SupersededError } from "../src/index.js";
+import { toDuration } from "../src/duration.js";
+import type { Acquire, SessionRequest } from "../src/gen/turnstile/v1/throttle_pb.js";
+import { client, connection } from "./support/client.js";
+import { startScript, type Say } from "./support/script.js";
+
+const MILLISECOND = 1_000_000n;
+
+/** A grant of so much age, with a delivery bound of 20 ms. */
+function grant(say: Say, request: SessionRequest, ageMs: bigint): void {
+  const { requestId } = acquireOf(request);
+  const margin = { delivery: toDuration(20n * MILLISECOND), guard: toDuration(0n) };
+  const granted = {
+    grant: { requestId, margin },
+    age: toDuration(ageMs * MILLISECOND),
+    stampNanos: request.stampNanos ?? 0n,
+  };
+  say({ requestId, message: { case: "granted", value: granted } });
+}
+
+function acquireOf({ message }: SessionRequest): Acquire {
+  if (message.case === "acquire" || message.case === "tryAcquire") return message.value;
+  throw new Error(`${String(message.case)} is no acquire`);
+}
+
+function fail(say: Say, { requestId }: Acquire, code: number): void {
+  say({
+    requestId,
+    message: { case: "failed", value: { code, message: "scripted", statusDetails: new Uint8Array() } },
+  });
+}
+
+test("a grant that may be too old is given back and asked for again, with its age", async (t) => {
+  const heard: string[] = [];
+  let acquires = 0;
+  const address = await startScript(t, (request, say) => {
+    heard.push(request.message.case ?? "");
+    if (request.message.case === "giveBack") {
+      say({ requestId: request.message.value.requestId, message: { case: "ended", value: {} } });
+    }
+    if (request.message.case !== "acquire") return;
+    acquires += 1;
+    assert.equal(request.message.value.waited !== undefined, acquires === 2);
+    grant(say, request, acquires === 1 ? 21n : 0n);
+  });
+  let runs = 0;
+  await client(t, address).throttle(connection(1, 1), () => (runs += 1));
+  assert.equal(runs, 1);
+  assert.deepEqual(heard.slice(0, 3), ["acquire", "giveBack", "acquire"]);
+});
+
+test("a grant that came in time but found the process busy is given back, too", async (t) => {
+  const heard: string[] = [];
+  const address = await startScript(t, (request, say) => {
+    heard.push(request.message.case ?? "");
+    if (request.message.case === "acquire") grant(say, request, 0n);
+  });
+  const turnstile = client(t, address);
+  const one = connection(1, 1);
+  // Both grants come in one go; the first call stands in the way of the second for longer than its bound.
+  const busy = () => {
+    const end = process.hrtime.bigint() + 30n * MILLISECOND;
+    while (process.hrtime.bigint() < end);
+  };
+  const left: number[] = [];
+  await turnstile.throttle(one, () => 0);
+  await Promise.all([
+    turnstile.throttle(one, busy),
+    turnstile.throttle(one, (permit) => left.push(permit.startWithinSeconds)),
+  ]);
+  assert.ok((left[0] ?? 0) > 0, `it was started ${left.join()} s before its end`);
+});
+
+test("what was granted through a session that broke is another request, unless its caller has named it", async (t) => {
+  const ids: string[] = [];
+  const address = await startScript(t, (request, say) => {
+    if (request.message.case !== "acquire") return;
+    const acquire = request.message.value;
+    ids.push(Buffer.from(acquire.requestId).toString("hex"));
+    if (ids.length === 2) grant(say, request, 0n);
+    else fail(say, acquire, ids.length === 4 ? 10 : 6);
+  });
+  const turnstile = client(t, address);
+  const one = connection(1, 1);
+  assert.equal(await turnstile.throttle(one, () => "ran"), "ran");
+  assert.equal(new Set(ids).size, 2);
+  const requestId = "572602e937414bd46f90baad8acb6a22";
+  await assert.rejects(turnstile.acquire(one, { requestId }), RequestIdReusedError);
+  await assert.rejects(turnstile.acquire(one, { requestId }), SupersededError);
+});
+
+test("a grant that crosses a cancel is not taken for one of the same id", async (t) => {
+  let acquires = 0;
+  const crossed: (() => void)[] = [];
+  const address = await startScript(t, (request, say) => {
+    if (request.message.case === "acquire") {
+      acquires += 1;
+      if (acquires === 1)
+        crossed.push(() => {
+          grant(say, request, 0n);
+        });
+      else grant(say, request, 0n);
+    }
+    if (request.message.case === "cancel") {
+      // The grant had left already when the cancel came.
+      for (const send of crossed) send();
+      say({ requestId: request.message.value.requestId, message: { case: "ended", value: {} } });
+    }
+  });
+  const turnstile = client(t, address);
+  const one = connection(1, 1);
+  // It opens the session, so that the next ones are on their way at once.
+  await assert.rejects(turnstile.acquire(one, { timeoutSeconds: 0.1 }), DeadlineExceededError);
+  const requestId = "572602e937414bd46f90baad8acb6a22";
+  acquires = 0;
+  crossed.length = 0;
+  const leave = new AbortController();
+  const first = turnstile.acquire(one, { requestId, signal: leave.signal });
+  leave.abort();
+  await assert.rejects(first, { name: "AbortError" });
+  const permit = await turnstile.acquire(one, { requestId });
+  assert.equal(permit.requestId, requestId);
+  assert.equal(acquires, 2);
+});
+
+test("a node that can't serve is left for the next", async (t) => {
+  const asked: string[] = [];
+  const unable = await startScript(t, (request, say) => {
+    if (request.message.case !== "acquire") return;
+    asked.push("unable");
+    fail(say, request.message.value, 14);
+  });
+  const able = await startScript(t, (request, say) => {
+    if (request.message.case !== "acquire") return;
+    asked.push("able");
+    assert.ok(request.message.value.waited !== undefined, "it goes with its age");
+    grant(say, request, 0n);
+  });
+  await client(t, unable, able).throttle(connection(1, 1), () => 0);
+  assert.deepEqual(asked, ["unable", "able"]);
+});
