@@ -94,7 +94,11 @@ export async function ownerOf(nodes: TestNode[], platform: string, connection: s
 }
 
 /** Runs a program to its end. */
-export async function run(program: string, args: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}) {
+export async function run(
+  program: string,
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; timeout?: number } = {},
+) {
   return await promisify(execFile)(program, args, { env: environment(), ...options });
 }
 
