@@ -43,7 +43,7 @@ export abstract class Throttler implements AsyncDisposable {
 
   /**
    * Runs `fn` if there is a slot now, and returns `null` at once if there is none. It never waits in the queue. Where `fn` may return `null`,
-   * use `tryAcquire`.
+   * use `tryAcquire`. `fn` is given the permit, or `null` where it runs unthrottled.
    *
    * @throws TypeError, RangeError or ThrottleError as `throttle` does.
    */

@@ -15,8 +15,8 @@ export interface TurnstileOptions {
   nodes: readonly string[];
 }
 
-/** How long a try waits for a node. */
-const TRIES_FOR_MS = 1000;
+/** How long a try waits for a node, in nanoseconds. */
+const TRIES_FOR = 1_000_000_000n;
 
 /** How long an answer to `maxWaitSeconds` may be on its way. */
 const ANSWERED_WITHIN_MS = 1000;
@@ -75,39 +75,51 @@ export class Turnstile extends Throttler {
     let forget: (() => void) | undefined;
     try {
       return await new Promise<Answer | "unreachable">((resolve, reject) => {
-        answer.then(resolve, reject);
+        let isOver = false;
+        const end = (settle: () => void) => {
+          isOver = true;
+          leave();
+          settle();
+        };
+        answer.then((answered) => {
+          // It had an answer already when it ended.
+          if (isOver && answered instanceof SessionPermit) returnUnused(answered);
+          resolve(answered);
+        }, reject);
         if (signal !== undefined) {
           forget = onAbort(signal, () => {
-            leave();
-            reject(signal.reason as Error);
+            end(() => {
+              reject(signal.reason as Error);
+            });
           });
         }
         if (mode === "try") {
-          timers.push(
-            new Alarm(msUntil(beganAt, BigInt(TRIES_FOR_MS) * 1_000_000n), () => {
-              leave();
+          const giveUp = () => {
+            end(() => {
               resolve("unreachable");
-            }),
-          );
+            });
+          };
+          timers.push(new Alarm(msUntil(beganAt, TRIES_FOR), giveUp));
           return;
         }
-        if (ask.timeoutNanos !== undefined) {
-          const { timeoutNanos } = ask;
-          timers.push(
-            new Alarm(msUntil(beganAt, timeoutNanos), () => {
-              leave();
+        const { timeoutNanos, maxWaitNanos } = ask;
+        if (timeoutNanos !== undefined) {
+          const timeOut = () => {
+            end(() => {
               reject(deadlineExceeded(timeoutNanos));
-            }),
-          );
+            });
+          };
+          timers.push(new Alarm(msUntil(beganAt, timeoutNanos), timeOut));
         }
-        if (ask.maxWaitNanos !== undefined) {
+        if (maxWaitNanos !== undefined) {
           // A node says by itself that the wait is longer, unless there is none.
-          const unanswered = new Alarm(msUntil(beganAt, ask.maxWaitNanos) + ANSWERED_WITHIN_MS, () => {
+          const unanswered = new Alarm(msUntil(beganAt, maxWaitNanos) + ANSWERED_WITHIN_MS, () => {
             if (this.#conversation.isOpen) {
               unanswered.again(ANSWERED_WITHIN_MS);
             } else {
-              leave();
-              reject(unavailable("no node has answered within maxWaitSeconds"));
+              end(() => {
+                reject(unavailable("no node has answered within maxWaitSeconds"));
+              });
             }
           });
           timers.push(unanswered);
@@ -124,10 +136,14 @@ export class Turnstile extends Throttler {
 function isStartable({ signal }: Ask, permit: SessionPermit): boolean {
   const isAborted = signal?.aborted === true;
   if (!isAborted && !permit.isStale) return true;
-  // Where no node can be told the slot stays used, which its window ends.
-  permit.giveBack().catch(() => undefined);
+  returnUnused(permit);
   signal?.throwIfAborted();
   return false;
+}
+
+/** Gives back what nobody takes. Where no node can be told the slot stays used, which its window ends. */
+function returnUnused(permit: SessionPermit): void {
+  permit.giveBack().catch(() => undefined);
 }
 
 /** A timer of any length. */

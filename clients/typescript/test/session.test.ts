@@ -5,6 +5,7 @@ import { DeadlineExceededError, RequestIdReusedError, SupersededError } from "..
 import { toDuration } from "../src/duration.js";
 import type { Acquire, SessionRequest } from "../src/gen/turnstile/v1/throttle_pb.js";
 import { client, connection } from "./support/client.js";
+import { until } from "./support/processes.js";
 import { startScript, type Say } from "./support/script.js";
 
 const MILLISECOND = 1_000_000n;
@@ -72,6 +73,32 @@ test("a grant that came in time but found the process busy is given back, too", 
     turnstile.throttle(one, (permit) => left.push(permit.startWithinSeconds)),
   ]);
   assert.ok((left[0] ?? 0) > 0, `it was started ${left.join()} s before its end`);
+});
+
+test("a grant whose caller has gone away by the time that it can start goes back", async (t) => {
+  const asked: [SessionRequest, Say][] = [];
+  const returned: string[] = [];
+  const address = await startScript(t, (request, say) => {
+    const { message } = request;
+    if (message.case === "acquire") asked.push([request, say]);
+    if (message.case === "giveBack" || message.case === "cancel") {
+      returned.push(Buffer.from(message.value.requestId).toString("hex"));
+    }
+    // Both grants leave in one go.
+    if (asked.length === 2) for (const [acquire, reply] of asked.splice(0)) grant(reply, acquire, 0n);
+  });
+  const turnstile = client(t, address);
+  const leave = new AbortController();
+  const requestId = "572602e937414bd46f90baad8acb6a22";
+  const ran: string[] = [];
+  const first = turnstile.throttle(connection(1, 1), () => {
+    ran.push("first");
+    leave.abort();
+  });
+  const second = turnstile.throttle(connection(1, 1), () => ran.push("second"), { requestId, signal: leave.signal });
+  await Promise.all([first, assert.rejects(second, { name: "AbortError" })]);
+  assert.deepEqual(ran, ["first"]);
+  await until("its grant has gone back", () => returned.includes(requestId));
 });
 
 test("what was granted through a session that broke is another request, unless its caller has named it", async (t) => {
