@@ -7,7 +7,7 @@ import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import type { ConnectionWithLimit } from "../src/index.js";
-import { client, connection } from "./support/client.js";
+import { client, connection, unhurried } from "./support/client.js";
 import { startPlatform } from "./support/platform.js";
 import {
   TURNSTILE,
@@ -50,7 +50,7 @@ test("an owner that is killed is invisible but for a pause", async (t) => {
 
 test("who waits through a node that is killed keeps its place, and runs once", async (t) => {
   const nodes = await startCluster(t);
-  const one = connection(1, 1);
+  const one = unhurried(connection(1, 1));
   const owner = await ownerOf(nodes, one.platform, one.connection);
   // The session is with a node that does not own the connection: its death takes the session, and not the queue of others.
   const others = nodes.filter((node) => node !== owner);

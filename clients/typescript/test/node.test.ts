@@ -11,7 +11,7 @@ import {
   RequestIdReusedError,
   UnavailableError,
 } from "../src/index.js";
-import { client, connection } from "./support/client.js";
+import { client, connection, unhurried } from "./support/client.js";
 import { freePorts, kill, startNode, until } from "./support/processes.js";
 
 test("a single node", async (t) => {
@@ -54,7 +54,7 @@ test("a single node", async (t) => {
 
   await t.test("the limit holds and the urgent go first", async () => {
     const order: string[] = [];
-    const urgent = connection(2, 0.5);
+    const urgent = unhurried(connection(2, 0.5));
     const nice = { ...urgent, niceness: 7 };
     await Promise.all([turnstile.throttle(urgent, () => 0), turnstile.throttle(urgent, () => 0)]);
     const began = process.hrtime.bigint();

@@ -29,7 +29,7 @@ test("the packed package installs into an empty project, and what the README sho
     // Three at once, of whatever niceness has arrived by then; after that the urgent ones go before the others.
     assert.match(lines[3] ?? "", /^1\.\d s /);
     assert.match(lines[6] ?? "", /^2\.\d s nightly export/);
-    assert.equal(lines.slice(0, 5).filter((line) => line.includes("somebody who waits")).length, 2);
+    assert.equal(lines.slice(0, 6).filter((line) => line.includes("somebody who waits")).length, 2);
   });
 
   await t.test("the types of the workers", async () => {
