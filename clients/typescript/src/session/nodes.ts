@@ -18,10 +18,6 @@ export class Nodes {
     this.#addresses = addresses;
   }
 
-  get count(): number {
-    return this.#addresses.length;
-  }
-
   /** The way to the present one. */
   current(): NodeChannel {
     this.#channel ??= new NodeChannel(this.#addresses[this.#at] ?? "");

@@ -7,10 +7,10 @@ import {
   AcquireSchema,
   Algorithm as WireAlgorithm,
   Dimension as WireDimension,
+  RateLimitSchema,
   type Acquire,
   type RateLimit,
 } from "../gen/turnstile/v1/throttle_pb.js";
-import { RateLimitSchema } from "../gen/turnstile/v1/throttle_pb.js";
 import type { ThrottleError } from "../errors.js";
 import type { SessionPermit } from "./session_permit.js";
 
