@@ -1,0 +1,319 @@
+"""Who waits, and what is said about it with the one node that is spoken with.
+
+Promises: one answer for each acquire, whichever nodes die; a grant that may be too old is not handed out, but asked for again.
+Must not: read a socket, start a thread, or be used by two.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import Future
+from itertools import count
+from typing import Any
+
+from ._check import NANOS
+from ._grpc import UNAVAILABLE, Broken, Ended, Event, Message, Opened
+from ._link import Link
+from ._messages import ABORTED, ALREADY_EXISTS, Granted, to_error, to_seconds
+from ._waiting import NOT_TOLD, Call, Held, Pending, Waiting
+from .errors import NotNow, RequestIdReused, TurnstileError, Unavailable
+from .v1 import throttle_pb2 as v1
+
+_SERVICE = "/turnstile.v1.ThrottleService/"
+_SLOWEST_STAMPS_SECONDS = 0.25
+_RELEASE_WITHIN_SECONDS = 10.0
+
+
+class Conversation:
+    """Those who wait, and the session with a node while there is one."""
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes = nodes
+        self._waiting: dict[bytes, Waiting] = {}
+        self._tries = 0
+        """How many of them are tries."""
+        self._bounds: Counter[int] = Counter()
+        """How many wait with each delivery bound."""
+        self._calls: dict[int, Call] = {}
+        """By their streams."""
+        self._unsent_calls: list[Call] = []
+        self._expiries: list[tuple[float, int, Pending]] = []
+        self._numbers = count()
+        self._link: Link | None = None
+        self._stream = 0
+        self._session = 0
+        """How many sessions there were."""
+        self._stamped_at = 0.0
+        self._is_open = False
+        self._failures = 0
+        self._reason = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for anything."""
+        return not (self._waiting or self._calls or self._unsent_calls)
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether somebody is in a hurry: a try."""
+        return self._tries > 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a node has taken up the session."""
+        return self._is_open
+
+    # What callers say.
+
+    def take(self, waiting: Waiting) -> None:
+        """Somebody waits from now on."""
+        if waiting.request_id in self._waiting:
+            fail(waiting.future, RequestIdReused("a request with this id waits in this process"))
+            return
+        waiting.failures_before = self._failures
+        self._keep(waiting)
+        self._expire(waiting)
+        if self._link is not None:
+            # Whoever began while there was no node yet has an age, and those who come after the first session keep their order by it.
+            self._ask(waiting, with_age=False)
+
+    def leave(self, waiting: Waiting) -> None:
+        """Who has waited has gone away."""
+        if self._waiting.get(waiting.request_id) is waiting:
+            self._drop(waiting)
+            self._say(v1.SessionRequest(cancel=v1.Cancel(request_id=waiting.request_id)))
+
+    def again(self, waiting: Waiting, held: Held) -> None:
+        """Who has waited has got a slot too late, and waits on."""
+        if held.session == self._session and self._link is not None:
+            self._give_back(held.request_id)
+        else:
+            waiting.request_id = uuid.uuid4().bytes
+        self._keep(waiting)
+        self._expire(waiting)
+        if self._link is not None:
+            self._ask(waiting, with_age=True)
+
+    def done(self, held: Held) -> None:
+        """A call is over. What was held through a session that is gone ended with it."""
+        if held.session == self._session:
+            self._say(v1.SessionRequest(done=v1.Done(request_id=held.request_id)))
+
+    def give_back(self, held: Held) -> None:
+        """Nothing was started with a slot, and nothing will be."""
+        if held.session == self._session and self._link is not None:
+            self._give_back(held.request_id)
+        else:
+            request = v1.ReleaseRequest(permit=held.granted.permit).SerializeToString()
+            self.call(Call("Release", request, time.monotonic() + _RELEASE_WITHIN_SECONDS))
+
+    def call(self, call: Call) -> None:
+        """Somebody waits for the answer to a unary call."""
+        self._unsent_calls.append(call)
+        self._expire(call)
+        self._send_calls()
+
+    # The node.
+
+    def begin(self, link: Link) -> None:
+        """Begins a session by this connection. Whoever waits goes there, and those who began first go first."""
+        with_age = self._session > 0
+        self._link, self._is_open = link, False
+        self._session += 1
+        self._stream = link.grpc.open(_SERVICE + "Session")
+        for waiting in sorted(self._waiting.values(), key=lambda waiting: waiting.began_at):
+            self._ask(waiting, with_age)
+        self._send_calls()
+
+    def lose(self, reason: str) -> None:
+        """There is no session any more, or an attempt to begin one has failed."""
+        was_served = self._link is not None
+        self._link, self._is_open, self._reason = None, False, reason
+        self._unsent_calls = [*self._calls.values(), *self._unsent_calls]
+        self._calls.clear()
+        self._failures += 1
+        for waiting in [waiting for waiting in self._waiting.values() if waiting.is_try]:
+            if self._failures - waiting.failures_before >= self._nodes:
+                self._drop(waiting)
+                fail(waiting.future, waiting.expired(reason))
+        if was_served:
+            # Nobody else ends them now.
+            for waiting in self._waiting.values():
+                self._expire(waiting)
+
+    def hear(self, event: Event) -> None:
+        """Takes what the node says.
+
+        Raises :class:`Broken` when another node is to be asked.
+        """
+        if event.stream != self._stream:
+            self._hear_call(event)
+            return
+        match event:
+            case Opened():
+                self._is_open = True
+            case Ended():
+                raise Broken(f"the node has ended the session: {event.message} (gRPC code {event.code})")
+            case Message():
+                self._hear_answer(v1.SessionResponse.FromString(event.data))
+
+    def end(self) -> None:
+        """Says that no more is said."""
+        if self._link is not None:
+            self._link.grpc.close(self._stream)
+
+    def fail_all(self, error: TurnstileError) -> None:
+        """Nobody waits any more."""
+        pending_ones: list[Pending] = [*self._waiting.values(), *self._calls.values(), *self._unsent_calls]
+        for pending in pending_ones:
+            fail(pending.future, error)
+        self._waiting.clear()
+        self._calls.clear()
+        self._unsent_calls.clear()
+
+    # Time.
+
+    def tend(self, now: float) -> float:
+        """Says what is to be said by now, and ends what has waited for too long. When to look again."""
+        next_at = now + 60
+        if self._waiting and self._link is not None:
+            every = min([_SLOWEST_STAMPS_SECONDS, *(bound / 4 / NANOS for bound in self._bounds)])
+            if now >= self._stamped_at + every:
+                self._say(v1.SessionRequest())
+            next_at = self._stamped_at + every
+        while self._expiries and self._expiries[0][0] <= now:
+            self._give_up(heapq.heappop(self._expiries)[2])
+        return min([next_at, *(at for at, _, _ in self._expiries[:1])])
+
+    def _expire(self, pending: Pending) -> None:
+        at = pending.expires_at if isinstance(pending, Call) else pending.expires_at(self._link is not None)
+        if at is not None:
+            heapq.heappush(self._expiries, (at, next(self._numbers), pending))
+
+    def _give_up(self, pending: Pending) -> None:
+        if isinstance(pending, Call):
+            if not pending.future.done():
+                self._unsent_calls = [call for call in self._unsent_calls if call is not pending]
+                self._calls = {stream: call for stream, call in self._calls.items() if call is not pending}
+                fail(pending.future, Unavailable(f"{NOT_TOLD}: {self._reason}" if self._reason else NOT_TOLD))
+        elif self._waiting.get(pending.request_id) is pending:
+            is_served = self._link is not None
+            at = pending.expires_at(is_served)
+            if at is None or at > time.monotonic():
+                # A node has come meanwhile, which ends it itself.
+                self._expire(pending)
+                return
+            self.leave(pending)
+            fail(pending.future, pending.expired("" if is_served else self._reason))
+
+    # What is said.
+
+    def _say(self, request: v1.SessionRequest) -> None:
+        if self._link is not None:
+            now = time.monotonic_ns()
+            request.stamp_nanos = now
+            self._stamped_at = now / NANOS
+            self._link.grpc.send(self._stream, request.SerializeToString())
+
+    def _ask(self, waiting: Waiting, with_age: bool) -> None:
+        asks = waiting.asks(with_age)
+        waiting.asked_in = waiting.asked_in or self._session
+        self._say(v1.SessionRequest(try_acquire=asks) if waiting.is_try else v1.SessionRequest(acquire=asks))
+
+    def _give_back(self, request_id: bytes) -> None:
+        self._say(v1.SessionRequest(give_back=v1.GiveBack(request_id=request_id)))
+
+    def _send_calls(self) -> None:
+        if self._link is None:
+            return
+        for call in self._unsent_calls:
+            stream = self._link.grpc.open(_SERVICE + call.method)
+            self._link.grpc.send(stream, call.request)
+            self._link.grpc.close(stream)
+            self._calls[stream] = call
+        self._unsent_calls.clear()
+
+    def _keep(self, waiting: Waiting) -> None:
+        self._waiting[waiting.request_id] = waiting
+        self._tries += waiting.is_try
+        if waiting.delivery_nanos:
+            self._bounds[waiting.delivery_nanos] += 1
+
+    def _drop(self, waiting: Waiting) -> None:
+        del self._waiting[waiting.request_id]
+        self._tries -= waiting.is_try
+        if waiting.delivery_nanos:
+            self._bounds[waiting.delivery_nanos] -= 1
+            if not self._bounds[waiting.delivery_nanos]:
+                del self._bounds[waiting.delivery_nanos]
+
+    # What is heard.
+
+    def _hear_answer(self, answer: v1.SessionResponse) -> None:
+        waiting = self._waiting.get(answer.request_id)
+        if waiting is None:
+            # Of one who has left, and the node has read that, or will: a grant that crossed it goes back.
+            return
+        match answer.WhichOneof("message"):
+            case "ended":
+                # Of the grant before, which came too late.
+                return
+            case "granted":
+                self._hear_granted(waiting, Granted.of(answer.granted))
+            case "throttled":
+                self._drop(waiting)
+                fail(waiting.future, NotNow(to_seconds(answer.throttled.retry_after)))
+            case "failed":
+                self._hear_failed(waiting, answer.failed)
+            case said:
+                raise Broken(f"the node answers an acquire by {said}")
+
+    def _hear_granted(self, waiting: Waiting, granted: Granted) -> None:
+        if granted.is_stale:
+            self._give_back(waiting.request_id)
+            self._ask(waiting, with_age=True)
+            return
+        self._drop(waiting)
+        if waiting.future.set_running_or_notify_cancel():
+            waiting.future.set_result(Held(self._session, waiting.request_id, granted))
+        else:
+            self._give_back(waiting.request_id)
+
+    def _hear_failed(self, waiting: Waiting, failed: v1.Failed) -> None:
+        if failed.code == UNAVAILABLE:
+            raise Broken(f"the node can't serve: {failed.message}")
+        self._drop(waiting)
+        was_known = waiting.asked_in != self._session
+        if was_known and (failed.code == ALREADY_EXISTS or (failed.code == ABORTED and not waiting.has_own_id)):
+            # Granted through a session that broke before it said so, or taken over there: it is another request from now on.
+            waiting.request_id = uuid.uuid4().bytes
+            self._keep(waiting)
+            self._ask(waiting, with_age=True)
+        else:
+            fail(waiting.future, to_error(failed.code, failed.message, failed.status_details))
+
+    def _hear_call(self, event: Event) -> None:
+        match event:
+            case Message():
+                call = self._calls.get(event.stream)
+                if call is not None and call.future.set_running_or_notify_cancel():
+                    call.future.set_result(event.data)
+            case Ended():
+                call = self._calls.pop(event.stream, None)
+                if call is None or call.future.done():
+                    return
+                if event.code == UNAVAILABLE:
+                    self._unsent_calls.append(call)
+                    raise Broken(f"the node can't serve: {event.message}")
+                fail(call.future, to_error(event.code, event.message, event.details))
+            case Opened():
+                pass
+
+
+def fail(future: Future[Any], error: TurnstileError) -> None:
+    """Ends it with an error, unless whoever waited has gone away."""
+    if not future.done() and future.set_running_or_notify_cancel():
+        future.set_exception(error)

@@ -1,0 +1,109 @@
+"""The sessions of this process: one for each list of nodes, and none from before a fork."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from . import _check
+from ._link import split_address
+from ._session import Session
+from .errors import Closed, InvalidInput, WrongType
+
+DEFAULT_NODE = "127.0.0.1:7878"
+
+
+@dataclass(slots=True)
+class _Sessions:
+    """Replaced as a whole in a forked child: locks that its parent's threads held there would never be released."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    open: dict[tuple[str, ...], tuple[Session, int]] = field(default_factory=dict)
+    """With how many clients use each."""
+
+
+_sessions = _Sessions()
+
+
+class Lease:
+    """A client's hold of the session with its nodes, which begins when it is first used in this process."""
+
+    def __init__(self, nodes: Sequence[str] | None) -> None:
+        """Raises :class:`~turnstile.InvalidInput` when these are no addresses."""
+        self.nodes = _nodes(nodes)
+        self._session: Session | None = None
+        self._of: _Sessions | None = None
+        self._is_closed = False
+
+    @property
+    def session(self) -> Session:
+        """The session. Raises :class:`Closed` after :meth:`close`."""
+        if self._is_closed:
+            raise Closed("the client was closed")
+        if self._session is not None and self._of is _sessions:
+            return self._session
+        with _sessions.lock:
+            if self._session is None or self._of is not _sessions:
+                session, users = _sessions.open.get(self.nodes, (None, 0))
+                if session is None:
+                    session = Session(self.nodes)
+                    session.start()
+                _sessions.open[self.nodes] = (session, users + 1)
+                self._session, self._of = session, _sessions
+            return self._session
+
+    def close(self) -> None:
+        """Ends the hold, and with the last one the session."""
+        with _sessions.lock:
+            session, self._session, self._is_closed = self._session, None, True
+            if session is None or self._of is not _sessions:
+                return
+            users = _sessions.open[self.nodes][1] - 1
+            if users:
+                _sessions.open[self.nodes] = (session, users)
+                return
+            del _sessions.open[self.nodes]
+        session.close()
+
+
+def _nodes(nodes: Sequence[str] | None) -> tuple[str, ...]:
+    if nodes is None:
+        named, field_name = os.environ.get("TURNSTILE_NODES", DEFAULT_NODE), "TURNSTILE_NODES"
+        nodes = [node.strip() for node in named.split(",") if node.strip()]
+    else:
+        field_name = "nodes"
+    if isinstance(nodes, (str, bytes)) or not isinstance(nodes, Sequence):
+        raise WrongType(field_name, f"is {nodes!r}: it takes a sequence of HOST:PORT")
+    if not nodes:
+        raise InvalidInput(field_name, "is empty: it takes at least one HOST:PORT")
+    for index, node in enumerate(nodes):
+        try:
+            split_address(_check.name(f"{field_name}[{index}]", node))
+        except InvalidInput:
+            raise
+        except ValueError as error:
+            raise InvalidInput(f"{field_name}[{index}]", str(error)) from error
+    return tuple(nodes)
+
+
+def _close_all() -> None:
+    with _sessions.lock:
+        sessions = [session for session, _ in _sessions.open.values()]
+        _sessions.open.clear()
+    for session in sessions:
+        session.close()
+
+
+def _forked() -> None:
+    global _sessions
+    former, _sessions = _sessions, _Sessions()
+    for session, _ in former.open.values():
+        session.abandon()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

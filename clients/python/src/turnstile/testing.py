@@ -1,0 +1,302 @@
+"""A throttle without nodes and without waiting, for tests of programs that use one.
+
+>>> from turnstile import Connection, RateLimit
+>>> fake = FakeTurnstile()
+>>> slack = Connection("slack", "acme", rate_limit=RateLimit(1, 60))
+>>> fake.try_throttle(slack, lambda: "called"), fake.try_throttle(slack, lambda: "called")
+('called', None)
+>>> fake.clock.advance(60)
+>>> fake.try_throttle(slack, lambda: "called")
+'called'
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from threading import RLock
+
+from ._check import to_nanos
+from ._messages import Granted
+from ._waiting import Waiting
+from .connection import Connection, ConnectionLike, RateLimit
+from .decorator import replace_default_client
+from .errors import CostOverLimit, DeadlineExceeded, InvalidInput, NotNow, NotOpen, Unavailable
+from .permit import AsyncPermit, Permit, Reconciled, TokenCount, Usage
+from .throttling import Acquiring, AsyncThrottling, BlockingThrottling, RequestId
+
+__all__ = ["FakeTurnstile", "ManualClock", "installed"]
+
+
+class ManualClock:
+    """A clock that goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        self._nanos = 0
+
+    @property
+    def now(self) -> float:
+        """Seconds since it was made."""
+        return self._nanos / 1e9
+
+    @property
+    def nanos(self) -> int:
+        """Nanoseconds since it was made."""
+        return self._nanos
+
+    def advance(self, seconds: float) -> None:
+        """Goes on by so many seconds, at least 0."""
+        if seconds < 0:
+            raise InvalidInput("seconds", f"is {seconds}: it takes 0 or more")
+        self._nanos += to_nanos(seconds)
+
+
+@dataclass(slots=True, eq=False)
+class _Charge:
+    at: int
+    units: int
+    tokens: int
+    input_tokens: int
+    output_tokens: int
+
+    def of(self, limit: RateLimit) -> int:
+        amount: int = getattr(self, limit.dimension)
+        return amount
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A slot of the fake."""
+
+    charges: list[_Charge]
+    charge: _Charge
+    request_id: bytes
+    granted: Granted
+
+    def done(self) -> None:
+        """Its charge stays."""
+
+    def give_back(self) -> None:
+        """Its charge goes."""
+        if self.charge in self.charges:
+            self.charges.remove(self.charge)
+
+    def reconcile(self, usage: Usage) -> Reconciled:
+        """Its charge becomes what was used."""
+        if self.charge not in self.charges:
+            raise NotOpen("its window has passed, or it was given back")
+        refunded, owed = {}, {}
+        if usage.tokens is None and usage.input_tokens is not None and usage.output_tokens is not None:
+            usage = Usage(usage.input_tokens + usage.output_tokens, usage.input_tokens, usage.output_tokens)
+        for name in ("tokens", "input_tokens", "output_tokens"):
+            estimated, used = getattr(self.charge, name), getattr(usage, name)
+            if used is not None:
+                setattr(self.charge, name, used)
+                refunded[name], owed[name] = max(estimated - used, 0), max(used - estimated, 0)
+        return Reconciled(refunded=TokenCount(**refunded), owed=TokenCount(**owed))
+
+    async def reconcile_async(self, usage: Usage) -> Reconciled:
+        """As :meth:`reconcile`."""
+        return self.reconcile(usage)
+
+
+@dataclass(slots=True, eq=False)
+class FakeTurnstile(BlockingThrottling):
+    """Counts as nodes do, by rolling windows without margins, for one process and by :attr:`clock`.
+
+    Who would wait moves the clock on by the wait instead, so that nothing blocks. Limits of every algorithm count by a rolling window.
+    """
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    """The time."""
+    is_reachable: bool = True
+    """Whether there are nodes: else every call raises :class:`~turnstile.Unavailable`."""
+    _charges: dict[tuple[str, str], list[_Charge]] = field(default_factory=lambda: defaultdict(list))
+    _numbers: count[int] = field(default_factory=lambda: count(1))
+    _lock: RLock = field(default_factory=RLock)
+
+    @property
+    def aio(self) -> FakeAsyncTurnstile:
+        return FakeAsyncTurnstile(self)
+
+    def acquire(
+        self,
+        connection: ConnectionLike,
+        *,
+        timeout: float | None = None,
+        max_wait: float | None = None,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        request_id: RequestId | None = None,
+    ) -> Permit:
+        connection = Connection.of(connection)
+        waiting = Waiting.of(
+            connection,
+            timeout=timeout,
+            max_wait=max_wait,
+            niceness=niceness,
+            cost=cost,
+            tokens=tokens,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            request_id=request_id,
+        )
+        slot, waited = self.take(connection, waiting)
+        return Permit(slot, waited)
+
+    def try_acquire(
+        self,
+        connection: ConnectionLike,
+        *,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        request_id: RequestId | None = None,
+    ) -> Permit | None:
+        try:
+            return self.acquire(
+                connection,
+                max_wait=0,
+                niceness=niceness,
+                cost=cost,
+                tokens=tokens,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                request_id=request_id,
+            )
+        except NotNow:
+            return None
+
+    def take(self, connection: Connection, waiting: Waiting) -> tuple[_Slot, float]:
+        """A slot, and how many seconds it was waited for by the clock."""
+        with self._lock:
+            if not self.is_reachable:
+                raise Unavailable("no node has answered: the fake is out of reach")
+            charge = _charge_of(waiting)
+            charges = self._charges[connection.platform, connection.connection]
+            wait = max(_wait(charges, charge, limit, self.clock.nanos) for limit in connection.rate_limits) / 1e9
+            if waiting.max_wait_seconds is not None and wait > waiting.max_wait_seconds:
+                raise NotNow(wait)
+            if waiting.timeout_seconds is not None and wait > waiting.timeout_seconds:
+                self.clock.advance(waiting.timeout_seconds)
+                raise DeadlineExceeded(f"the timeout of {waiting.timeout_seconds:g} s has passed")
+            self.clock.advance(wait)
+            charge.at = self.clock.nanos
+            longest = max(to_nanos(limit.window_seconds) for limit in connection.rate_limits)
+            charges[:] = [past for past in charges if past.at + longest > charge.at]
+            charges.append(charge)
+            arrival, release = next(self._numbers), next(self._numbers)
+            granted = Granted(tenure=1, arrival=arrival, release=release, permit=b"fake", delivery_nanos=0, born_at=0)
+            return _Slot(charges, charge, waiting.request_id, granted), wait
+
+
+class FakeAsyncTurnstile(AsyncThrottling):
+    """A :class:`FakeTurnstile` for asyncio."""
+
+    def __init__(self, fake: FakeTurnstile) -> None:
+        self._fake = fake
+
+    def acquire(
+        self,
+        connection: ConnectionLike,
+        *,
+        timeout: float | None = None,
+        max_wait: float | None = None,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        request_id: RequestId | None = None,
+    ) -> Acquiring:
+        connection = Connection.of(connection)
+        make = partial(
+            Waiting.of,
+            connection,
+            timeout=timeout,
+            max_wait=max_wait,
+            niceness=niceness,
+            cost=cost,
+            tokens=tokens,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            request_id=request_id,
+        )
+        return Acquiring(lambda: self._take(connection, make()))
+
+    async def try_acquire(
+        self,
+        connection: ConnectionLike,
+        *,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        request_id: RequestId | None = None,
+    ) -> AsyncPermit | None:
+        try:
+            return await self.acquire(
+                connection,
+                max_wait=0,
+                niceness=niceness,
+                cost=cost,
+                tokens=tokens,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                request_id=request_id,
+            )
+        except NotNow:
+            return None
+
+    async def _take(self, connection: Connection, waiting: Waiting) -> AsyncPermit:
+        # Others have their turn, as they would.
+        await asyncio.sleep(0)
+        slot, waited = self._fake.take(connection, waiting)
+        return AsyncPermit(slot, waited)
+
+
+@contextmanager
+def installed(fake: FakeTurnstile | None = None) -> Iterator[FakeTurnstile]:
+    """Has decorated functions that name no client use a fake while the ``with`` block runs."""
+    fake = fake or FakeTurnstile()
+    former = replace_default_client(fake)
+    try:
+        yield fake
+    finally:
+        replace_default_client(former)
+
+
+def _charge_of(waiting: Waiting) -> _Charge:
+    message = waiting.message
+    apart = message.input_tokens + message.output_tokens
+    # What is not said is 1 where a limit counts it, as at a node.
+    tokens = message.tokens if message.HasField("tokens") else apart or 1
+    return _Charge(0, message.cost, tokens, message.input_tokens or 1, message.output_tokens or 1)
+
+
+def _wait(charges: list[_Charge], charge: _Charge, limit: RateLimit, now: int) -> int:
+    """How many nanoseconds it takes until this limit has room."""
+    amount, room = charge.of(limit), limit.request_count
+    if amount > room:
+        raise CostOverLimit("cost" if limit.dimension == "units" else limit.dimension, f"is {amount}: the limit allows {room}")
+    window = to_nanos(limit.window_seconds)
+    # A charge that is exactly one window old has left.
+    live = [(past.at + window, past.of(limit)) for past in charges if past.at + window > now]
+    used = sum(units for _, units in live)
+    wait = 0
+    for leaves_at, units in sorted(live):
+        if used + amount <= room:
+            break
+        used, wait = used - units, leaves_at - now
+    return wait

@@ -1,0 +1,1 @@
+"""The messages of Turnstile, generated from its proto."""
