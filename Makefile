@@ -11,7 +11,7 @@ DEMO_FLAGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
 
 .PHONY: demo
 demo: toolchain ## Run the demo against a platform that counts (DEMO_FLAGS="--seconds 60")
@@ -77,16 +77,31 @@ schemathesis:
 		$(SCHEMATHESIS)/bin/pip install -q --disable-pip-version-check -r tests/http/requirements.txt; \
 	} || echo "make: schemathesis can't be installed; its test will say that it was skipped" >&2
 
-# The binary that clients are tried against.
-TURNSTILE_BIN ?= target/debug/turnstile
+# A binary that was built before: the tests of clients try what is there.
+CLIENT_TESTS_BIN = $(abspath $(or $(TURNSTILE_BIN),target/debug/turnstile))
 
 .PHONY: test-clients
-test-clients: test-clients-typescript ## Test the clients in other languages, against TURNSTILE_BIN=target/debug/turnstile
+test-clients: test-clients-python test-clients-typescript ## Test the clients in other languages with a binary that is built (TURNSTILE_BIN=target/debug/turnstile)
+
+.PHONY: test-clients-binary
+test-clients-binary:
+	@[ -x "$(CLIENT_TESTS_BIN)" ] || { echo "make: $(CLIENT_TESTS_BIN) is missing: cargo build $(CARGO_FLAGS) --bin turnstile" >&2; exit 1; }
+
+.PHONY: test-clients-python
+test-clients-python: test-clients-binary clients/python/.venv/installed ## Format, lints, types and tests of the Python client (TURNSTILE_TEST_LONG=1)
+	cd clients/python && .venv/bin/ruff format --check && .venv/bin/ruff check && .venv/bin/mypy
+	cd clients/python && TURNSTILE_BIN="$(CLIENT_TESTS_BIN)" .venv/bin/pytest
 
 .PHONY: test-clients-typescript
-test-clients-typescript: ## Install, lint, build and test the TypeScript client (needs Node 20 or later)
-	@[ -x "$(TURNSTILE_BIN)" ] || { echo "make: there is no $(TURNSTILE_BIN); build it: cargo build $(CARGO_FLAGS) --bin turnstile" >&2; exit 1; }
-	cd clients/typescript && npm ci --no-audit --no-fund && npm run lint && npm run build && TURNSTILE_BIN="$(abspath $(TURNSTILE_BIN))" npm test
+test-clients-typescript: test-clients-binary ## Install, lint, build and test the TypeScript client (needs Node 20 or later)
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run lint && npm run build && TURNSTILE_BIN="$(CLIENT_TESTS_BIN)" npm test
+
+clients/python/.venv/installed: clients/python/pyproject.toml
+	@command -v python3 >/dev/null || { echo "make: python3 is not installed (3.10 or later)" >&2; exit 1; }
+	@python3 -m venv clients/python/.venv || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qqy python3-venv && python3 -m venv clients/python/.venv; }
+	@clients/python/.venv/bin/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	@cd clients/python && .venv/bin/pip install -q --disable-pip-version-check --editable . --group dev
+	@touch $@
 
 .PHONY: failover
 failover: toolchain ## Kill owners, leading or not, and show how long nobody is served (RUNS=10 of each)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from turnstile import Turnstile
+
+from .support import Cluster, NodeProcess
+
+
+@pytest.fixture(scope="session")
+def shared_node() -> Iterator[NodeProcess]:
+    """A node that nobody kills."""
+    node = NodeProcess(["--memory"])
+    node.spawn()
+    node.serves()
+    yield node
+    node.end()
+
+
+@pytest.fixture
+def node() -> Iterator[NodeProcess]:
+    """A node for one test, to be killed."""
+    node = NodeProcess(["--memory"])
+    node.spawn()
+    node.serves()
+    yield node
+    node.end()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Three nodes for one test."""
+    cluster = Cluster.start(tmp_path)
+    yield cluster
+    cluster.end()
+
+
+@pytest.fixture
+def client(shared_node: NodeProcess) -> Iterator[Turnstile]:
+    """A client of the node that nobody kills."""
+    with Turnstile([shared_node.address]) as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """A connection that no other test uses."""
+    return uuid.uuid4().hex

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import urllib.request
+
+import pytest
+
+from turnstile import AsyncPermit, AsyncTurnstile, Connection, DeadlineExceeded, RateLimit, Turnstile, Unavailable, throttle
+
+from .support import NodeProcess, free_ports
+
+SPACING = 0.3
+
+
+def limited(name: str, count: int = 1, window: float = SPACING) -> Connection:
+    return Connection("test", name, rate_limit=RateLimit(count, window))
+
+
+async def acquired(client: AsyncTurnstile, connection: Connection) -> AsyncPermit:
+    """A permit, for a task."""
+    return await client.acquire(connection)
+
+
+def metric(node: NodeProcess, metric_name: str) -> float:
+    """A metric of a node, over all labels."""
+    with urllib.request.urlopen(f"http://{node.address}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric_name) and not line.startswith("#"))
+
+
+def test_calls_are_a_window_apart(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> list[float]:
+        starts: list[float] = []
+
+        async def call() -> None:
+            starts.append(time.monotonic())
+
+        async with AsyncTurnstile([shared_node.address]) as client:
+            await asyncio.gather(*(client.throttle(limited(name), call) for _ in range(3)))
+        return starts
+
+    starts = asyncio.run(main())
+    assert all(later - earlier >= SPACING for earlier, later in itertools.pairwise(starts))
+
+
+def test_acquire_is_awaited_or_entered(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        async with AsyncTurnstile([shared_node.address]) as client:
+            async with client.acquire(limited(name, 2, 60), tokens=3) as permit:
+                assert permit.start_within is not None
+                permit.give_back()
+            first = await client.acquire(limited(name, 2, 60))
+            first.done()
+            assert await client.try_acquire(limited(name, 2, 60)) is not None
+            assert await client.try_acquire(limited(name, 2, 60)) is None
+            with pytest.raises(DeadlineExceeded):
+                await client.acquire(limited(name, 2, 60), timeout=0.1)
+
+    asyncio.run(main())
+
+
+def test_tokens_are_reconciled(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        model = Connection("test", name, rate_limit=RateLimit(1000, 60, "tokens"))
+        async with AsyncTurnstile([shared_node.address]) as client, client.acquire(model, tokens=900) as permit:
+            assert (await permit.reconcile(1000)).owed.tokens == 100
+
+    asyncio.run(main())
+
+
+def test_of_a_thousand_that_wait_on_one_stream_those_cancelled_leave_and_the_one_left_is_served(node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        async with AsyncTurnstile([node.address]) as client:
+            connection = limited(name, window=1.5)
+            (await client.acquire(connection)).done()
+            waiters = [asyncio.create_task(acquired(client, connection)) for _ in range(1000)]
+            while await asyncio.to_thread(metric, node, "turnstile_queued_requests") < 1000:
+                assert not any(waiter.done() for waiter in waiters)
+            assert metric(node, "turnstile_sessions") == 1
+            left = waiters.pop(500)
+            for waiter in waiters:
+                waiter.cancel()
+            ended = await asyncio.gather(*waiters, return_exceptions=True)
+            assert all(isinstance(one, asyncio.CancelledError) for one in ended)
+            permit = await asyncio.wait_for(left, 5)
+            permit.done()
+            assert metric(node, "turnstile_queued_requests") == 0
+            assert metric(node, "turnstile_grants_total") == 2
+
+    asyncio.run(main())
+
+
+def test_a_thousand_waits_on_one_stream_are_all_served_in_order(node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        releases: list[tuple[int, int]] = []
+        async with AsyncTurnstile([node.address]) as client:
+            # Of any age: a slot that came too late through the crowd would be asked for again, in a later place.
+            connection = Connection("test", name, rate_limit=RateLimit(500, 0.5, delivery_bound_seconds=0))
+
+            async def one(number: int) -> None:
+                async with client.acquire(connection) as permit:
+                    releases.append((permit.release, number))
+
+            began = time.monotonic()
+            await asyncio.gather(*(one(number) for number in range(1000)))
+            print(f"1,000 waits took {time.monotonic() - began:.3f} s")
+            assert metric(node, "turnstile_sessions") == 1
+        # By the owner's numbers: a loop wakes tasks whose slots came together as it likes.
+        assert [number for _, number in sorted(releases)] == list(range(1000))
+
+    asyncio.run(main())
+
+
+def test_who_is_cancelled_when_the_slot_has_come_gives_it_back(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        async with AsyncTurnstile([shared_node.address]) as client:
+            connection = limited(name, window=60)
+            waiter = asyncio.create_task(acquired(client, connection))
+            # One turn of the loop sends it off. The answer comes while the loop is held up, and the cancel before the loop has seen it.
+            await asyncio.sleep(0)
+            time.sleep(0.2)  # noqa: ASYNC251
+            waiter.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+            async with client.acquire(connection, timeout=5):
+                pass
+
+    asyncio.run(main())
+
+
+def test_a_node_that_is_not_there(name: str) -> None:
+    async def main() -> None:
+        async with AsyncTurnstile([f"127.0.0.1:{free_ports(1)[0]}"]) as client:
+            with pytest.raises(Unavailable):
+                await client.try_acquire(limited(name))
+            with pytest.raises(DeadlineExceeded):
+                await client.acquire(limited(name), timeout=0.2)
+
+            async def call() -> int:
+                return 1
+
+            assert await client.try_throttle(limited(name), call) is None
+            assert await client.try_throttle(limited(name), call, on_unreachable="open") == 1
+
+    asyncio.run(main())
+
+
+def test_an_async_function_is_decorated(client: Turnstile, name: str) -> None:
+    @throttle(name, rate=RateLimit(1, 60), client=client, on_throttled="later")
+    async def call(word: str) -> str:
+        await asyncio.sleep(0)
+        return word
+
+    async def main() -> list[str]:
+        return [await call("now"), await call("again")]
+
+    assert asyncio.run(main()) == ["now", "later"]
+
+
+def test_the_session_survives_its_loop(client: Turnstile, name: str) -> None:
+    connection = limited(name, count=3, window=60)
+    for _ in range(3):
+
+        async def main() -> None:
+            (await client.aio.acquire(connection)).done()
+
+        asyncio.run(main())
+    assert client.try_acquire(connection) is None

@@ -1,0 +1,163 @@
+"""Processes that share three nodes, of which one is killed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from turnstile import Connection, RateLimit, Turnstile
+
+from .support import BINARY, IS_LONG, Cluster, NodeProcess, environment
+
+EXAMPLE = Path(__file__).parents[1] / "examples/task_queue.py"
+SECONDS, WINDOW = (60.0, 3.0) if IS_LONG else (12.0, 2.0)
+
+# The margins of a window of 2 or 3 s (0.03 and 0.0465), the longest pause of all workers, and what a busy machine takes.
+LONGEST_GAP = WINDOW + 0.05 + 0.05 + 0.25
+
+
+def start(nodes: list[str]) -> subprocess.Popen[str]:
+    """Four processes that call one function."""
+    flags = ["--seconds", str(SECONDS), "--window", str(WINDOW), "--nodes", ",".join(nodes), "--workers", "4", "--json"]
+    return subprocess.Popen([sys.executable, "-u", str(EXAMPLE), *flags], stdout=subprocess.PIPE, text=True, env=environment())
+
+
+class Noise:
+    """How late the machine wakes those who sleep: what other work on it costs each of the hops of a call."""
+
+    def __init__(self) -> None:
+        self._late: list[float] = []
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._measure)
+
+    def _measure(self) -> None:
+        while not self._is_over.is_set():
+            began = time.perf_counter()
+            time.sleep(0.005)
+            self._late.append(time.perf_counter() - began - 0.005)
+
+    def __enter__(self) -> Noise:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    @property
+    def seconds(self) -> float:
+        """The 99th percentile."""
+        return sorted(self._late)[len(self._late) * 99 // 100]
+
+
+def judge(lines: list[str], longest_gap: float, noise: Noise) -> None:
+    """Every two starts are a window apart, gaps are bounded, and who has no slot is told at once."""
+    found = json.loads(lines[-1])
+    print(json.dumps(found), f"noise {noise.seconds:.4f} s")
+    assert found["isSpaced"]
+    assert found["shortestGapSeconds"] >= WINDOW
+    assert found["longestGapSeconds"] <= longest_gap
+    assert found["started"] >= SECONDS / longest_gap - 1
+    assert found["throttled"] > SECONDS * 40
+    # A call hops from its thread to that of the session, to the node, and back.
+    assert found["throttledSecondsP99"] < 0.02 + 4 * noise.seconds
+
+
+def test_four_processes_start_a_function_once_in_each_window(shared_node: NodeProcess) -> None:
+    with start([shared_node.address]) as example:
+        assert example.stdout is not None
+        with Noise() as noise:
+            lines = example.stdout.readlines()
+        judge(lines, LONGEST_GAP, noise)
+    assert example.returncode == 0
+
+
+def test_the_owner_killed_in_the_middle_changes_neither(cluster: Cluster) -> None:
+    began = time.monotonic()
+    owner = cluster.at(cluster.owner("function", "examples/sync-all"))
+    with start(cluster.addresses) as example:
+        assert example.stdout is not None
+        lines, is_killed = [], False
+        with Noise() as noise:
+            for line in example.stdout:
+                lines.append(line)
+                if not is_killed and time.monotonic() > began + SECONDS / 2:
+                    # In the middle of the window that has just begun: the next start is due after the others have missed it.
+                    time.sleep(WINDOW / 4)
+                    owner.kill()
+                    is_killed = True
+        assert is_killed
+        judge(lines, LONGEST_GAP, noise)
+    assert example.returncode == 0
+
+
+def test_who_waits_is_served_in_order_and_within_the_limit_when_the_owner_is_killed(cluster: Cluster) -> None:
+    connection = Connection("test", "killed", rate_limit=RateLimit(1, 0.5))
+    owner = cluster.owner("test", "killed")
+    # It speaks with the owner itself, so its session ends, too.
+    order = [owner, *(address for address in cluster.addresses if address != owner)]
+    starts: list[tuple[float, int]] = []
+    with Turnstile(order) as client:
+        client.acquire(connection).done()
+        threads = []
+        for number in range(8):
+            asked = threading.Event()
+
+            def call(number: int = number, asked: threading.Event = asked) -> None:
+                asked.set()
+                client.throttle(connection, lambda: starts.append((time.monotonic(), number)))
+
+            threads.append(threading.Thread(target=call))
+            threads[-1].start()
+            asked.wait()
+            # Ages tell them apart at the next owner.
+            time.sleep(0.02)
+        while len(starts) < 3:
+            time.sleep(0.01)
+        cluster.at(owner).kill()
+        for thread in threads:
+            thread.join(20)
+    assert [number for _, number in starts] == list(range(8))
+    gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(starts)]
+    print("gaps:", [round(gap, 3) for gap in gaps])
+    assert min(gaps) >= 0.5
+    assert max(gaps) < 4
+
+
+@pytest.mark.skipif(not IS_LONG, reason="set TURNSTILE_TEST_LONG=1 for the long forms")
+def test_all_nodes_killed_one_after_the_other_lose_nobody(cluster: Cluster) -> None:
+    connection = Connection("test", "rolling", rate_limit=RateLimit(20, 1))
+    starts: list[float] = []
+    with Turnstile(cluster.addresses) as client:
+        is_over = threading.Event()
+
+        def call() -> None:
+            while not is_over.is_set():
+                client.throttle(connection, lambda: starts.append(time.monotonic()))
+
+        threads = [threading.Thread(target=call) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for node in cluster.nodes:
+            time.sleep(3)
+            node.kill()
+            time.sleep(3)
+            node.spawn()
+            node.serves()
+        is_over.set()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+    print(f"{len(starts)} calls")
+    assert all(later - earlier >= 1 for earlier, later in zip(starts, starts[20:], strict=False))
+
+
+def test_the_binary_is_there() -> None:
+    assert Path(BINARY).is_file(), f"{BINARY} is missing: cargo build --locked --features cli"

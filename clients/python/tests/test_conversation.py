@@ -1,0 +1,212 @@
+"""What is said to a node, without one."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import CancelledError
+from typing import cast
+
+import pytest
+
+from turnstile import AlreadyGranted, Connection, NotNow, RateLimit, RequestIdReused
+from turnstile._conversation import Conversation
+from turnstile._grpc import Broken, Message
+from turnstile._link import Link
+from turnstile._waiting import Waiting
+from turnstile.v1 import throttle_pb2 as v1
+
+CONNECTION = Connection("test", "unit", rate_limit=RateLimit(1, 2))
+STREAM = 1
+
+
+class Recorder:
+    """A link and its gRPC connection that write down what is said."""
+
+    def __init__(self) -> None:
+        self.grpc = self
+        self.said: list[v1.SessionRequest] = []
+
+    def open(self, path: str) -> int:
+        assert path == "/turnstile.v1.ThrottleService/Session"
+        return STREAM
+
+    def send(self, stream: int, message: bytes) -> None:
+        assert stream == STREAM
+        self.said.append(v1.SessionRequest.FromString(message))
+
+    def words(self) -> list[str | None]:
+        """What was said since the last time, by its kind."""
+        said, self.said = self.said, []
+        return [request.WhichOneof("message") for request in said]
+
+
+def begun() -> tuple[Conversation, Recorder]:
+    conversation, link = Conversation(nodes=1), Recorder()
+    conversation.begin(cast("Link", link))
+    return conversation, link
+
+
+def answer(conversation: Conversation, waiting: Waiting, **said: object) -> None:
+    response = v1.SessionResponse(request_id=waiting.request_id, **said)  # type: ignore[arg-type]
+    conversation.hear(Message(STREAM, response.SerializeToString()))
+
+
+def granted(aged: float, delivery: float = 0.02) -> v1.Granted:
+    """A grant that can be so old by now, in seconds."""
+    grant = v1.Granted(stamp_nanos=time.monotonic_ns() - round(aged * 1e9))
+    grant.age.FromNanoseconds(0)
+    grant.grant.margin.delivery.FromNanoseconds(round(delivery * 1e9))
+    return grant
+
+
+def failed(code: int) -> v1.Failed:
+    return v1.Failed(code=code, message="no")
+
+
+def test_a_grant_in_time_is_handed_out() -> None:
+    conversation, link = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    answer(conversation, waiting, granted=granted(aged=0))
+    assert waiting.future.result(0).request_id == waiting.request_id
+    assert link.words() == ["acquire"]
+    assert conversation.is_idle
+
+
+def test_a_grant_that_may_be_too_old_is_given_back_and_asked_for_again_with_its_age() -> None:
+    conversation, link = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    link.words()
+    answer(conversation, waiting, granted=granted(aged=0.021))
+    assert not waiting.future.done()
+    assert link.said[1].acquire.HasField("waited")
+    assert link.words() == ["give_back", "acquire"]
+    # The answer to the first of the two is not one to the second.
+    answer(conversation, waiting, ended=v1.Ended())
+    answer(conversation, waiting, granted=granted(aged=0))
+    assert waiting.future.done()
+
+
+def test_a_grant_of_any_age_will_do_where_any_jitter_is_accepted() -> None:
+    conversation, _ = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    answer(conversation, waiting, granted=granted(aged=100, delivery=0))
+    assert waiting.future.done()
+
+
+def test_a_grant_without_a_stamp_ends_the_session() -> None:
+    conversation, _ = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    with pytest.raises(Broken):
+        answer(conversation, waiting, granted=v1.Granted(grant=v1.Grant(margin=v1.Margin())))
+
+
+def test_a_grant_for_one_who_has_just_left_goes_back() -> None:
+    conversation, link = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    waiting.future.cancel()
+    answer(conversation, waiting, granted=granted(aged=0))
+    assert link.words() == ["acquire", "give_back"]
+    with pytest.raises(CancelledError):
+        waiting.future.result(0)
+
+
+def test_stamps_are_sent_at_every_quarter_of_the_tightest_bound_that_waits() -> None:
+    conversation, link = begun()
+    assert conversation.tend(time.monotonic()) > time.monotonic() + 10
+    loose = Waiting.of(Connection("test", "loose", rate_limit=RateLimit(1, 600)))
+    tight = Waiting.of(CONNECTION)
+    for waiting, every in ((loose, 0.025), (tight, 0.005)):
+        conversation.take(waiting)
+        link.words()
+        said_at = time.monotonic()
+        assert conversation.tend(said_at) <= said_at + every
+        conversation.tend(said_at + every)
+        assert link.words() == [None]
+    conversation.leave(tight)
+    now = time.monotonic()
+    assert now + 0.02 < conversation.tend(now) <= now + 0.025
+
+
+def test_whoever_waits_goes_to_the_next_node_in_order_and_with_its_age() -> None:
+    conversation, _ = begun()
+    waiters = [Waiting.of(CONNECTION) for _ in range(3)]
+    for waiting in waiters:
+        conversation.take(waiting)
+    conversation.lose("killed")
+    link = Recorder()
+    conversation.begin(cast("Link", link))
+    assert [request.acquire.request_id for request in link.said] == [waiting.request_id for waiting in waiters]
+    waited = [request.acquire.waited.ToNanoseconds() for request in link.said]
+    assert waited == sorted(waited, reverse=True)
+    assert all(span > 0 for span in waited)
+
+
+def test_a_slot_that_was_granted_through_a_lost_session_is_asked_for_under_another_id() -> None:
+    conversation, _ = begun()
+    waiting = Waiting.of(CONNECTION)
+    former = waiting.request_id
+    conversation.take(waiting)
+    conversation.lose("killed")
+    link = Recorder()
+    conversation.begin(cast("Link", link))
+    answer(conversation, waiting, failed=failed(6))
+    assert link.words() == ["acquire", "acquire"]
+    assert waiting.request_id != former
+    answer(conversation, waiting, granted=granted(aged=0))
+    assert waiting.future.done()
+
+
+def test_a_request_id_that_its_caller_has_used_before_is_told() -> None:
+    conversation, _ = begun()
+    waiting = Waiting.of(CONNECTION, request_id=b"0123456789abcdef")
+    conversation.take(waiting)
+    again = Waiting.of(CONNECTION, request_id=b"0123456789abcdef")
+    conversation.take(again)
+    with pytest.raises(RequestIdReused):
+        again.future.result(0)
+    answer(conversation, waiting, throttled=v1.Throttled())
+    with pytest.raises(NotNow):
+        waiting.future.result(0)
+
+
+def test_a_node_that_can_not_serve_is_left() -> None:
+    conversation, _ = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    with pytest.raises(Broken):
+        answer(conversation, waiting, failed=failed(14))
+    assert not waiting.future.done()
+
+
+def test_a_stale_slot_of_a_lost_session_is_asked_for_anew() -> None:
+    conversation, _ = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    answer(conversation, waiting, granted=granted(aged=0))
+    held = waiting.future.result(0)
+    conversation.lose("killed")
+    conversation.again(waiting, held)
+    link = Recorder()
+    conversation.begin(cast("Link", link))
+    assert link.words() == ["acquire"]
+    assert waiting.request_id != held.request_id
+
+
+def test_the_reason_of_a_refusal_is_an_exception() -> None:
+    from google.protobuf.any_pb2 import Any as AnyMessage
+    from google.rpc import error_details_pb2, status_pb2
+
+    detail = AnyMessage()
+    detail.Pack(error_details_pb2.ErrorInfo(reason="ALREADY_GRANTED", domain="turnstile"))
+    conversation, _ = begun()
+    waiting = Waiting.of(CONNECTION)
+    conversation.take(waiting)
+    refusal = v1.Failed(code=6, message="granted", status_details=status_pb2.Status(details=[detail]).SerializeToString())
+    answer(conversation, waiting, failed=refusal)
+    with pytest.raises(AlreadyGranted):
+        waiting.future.result(0)

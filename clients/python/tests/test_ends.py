@@ -1,0 +1,155 @@
+"""Nodes that aren't there, go away, say nothing, or say nonsense."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from turnstile import Connection, DeadlineExceeded, NotNow, RateLimit, Turnstile, Unavailable
+
+from .support import NodeProcess, free_ports, wait_until
+
+SLOW = RateLimit(1, 60)
+
+
+def gone() -> str:
+    """An address where nobody listens."""
+    return f"127.0.0.1:{free_ports(1)[0]}"
+
+
+@contextmanager
+def impostor(says: bytes) -> Iterator[str]:
+    """Something that accepts connections and says this, and no more."""
+    server = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+
+    def accept() -> None:
+        while True:
+            try:
+                accepted, _ = server.accept()
+            except OSError:
+                return
+            held.append(accepted)
+            accepted.sendall(says)
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    yield f"127.0.0.1:{server.getsockname()[1]}"
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+    for accepted in held:
+        accepted.close()
+
+
+def test_a_node_that_is_not_there_is_told_at_once_to_a_try_and_in_time_to_others(name: str) -> None:
+    with Turnstile([gone(), gone()]) as client:
+        connection = Connection("test", name, rate_limit=SLOW)
+        began = time.monotonic()
+        assert client.try_throttle(connection, lambda: 1) is None
+        assert client.try_throttle(connection, lambda: 1, on_unreachable="open") == 1
+        with pytest.raises(Unavailable) as refused:
+            client.try_acquire(connection)
+        assert time.monotonic() - began < 1
+        assert refused.value.retry_after == 1
+        with pytest.raises(DeadlineExceeded, match="refused"):
+            client.acquire(connection, timeout=0.2)
+        with pytest.raises(Unavailable, match="refused"):
+            client.acquire(connection, max_wait=0)
+
+
+def test_who_waits_is_served_when_the_node_comes(name: str) -> None:
+    node = NodeProcess(["--memory"], address=gone())
+    with Turnstile([node.address]) as client:
+        waiter = threading.Thread(target=lambda: client.acquire(Connection("test", name, rate_limit=SLOW)).done())
+        waiter.start()
+        wait_until(lambda: client._lease.session._attempts_failed > 2, what="three attempts")
+        node.spawn()
+        try:
+            node.serves()
+            waiter.join(10)
+            assert not waiter.is_alive()
+        finally:
+            node.end()
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64])
+def test_who_says_nothing_or_nonsense_is_passed_over(shared_node: NodeProcess, name: str, says: bytes) -> None:
+    with impostor(says) as address, Turnstile([address, shared_node.address]) as client:
+        began = time.monotonic()
+        assert client.throttle(Connection("test", name, rate_limit=SLOW), lambda: 1) == 1
+        assert time.monotonic() - began < 3
+    with impostor(says) as address, Turnstile([address]) as client:
+        began = time.monotonic()
+        assert client.try_throttle(Connection("test", name, rate_limit=SLOW), lambda: 1) is None
+        assert time.monotonic() - began < 1.5
+
+
+def test_who_waits_at_a_node_that_goes_away_waits_on_when_it_is_back(node: NodeProcess, name: str) -> None:
+    connection = Connection("test", name, rate_limit=RateLimit(1, 2))
+    with Turnstile([node.address]) as client:
+        client.acquire(connection).done()
+        served = threading.Event()
+        waiter = threading.Thread(target=lambda: client.throttle(connection, served.set))
+        waiter.start()
+        session = client._lease.session
+        wait_until(lambda: session._conversation._waiting, what="somebody who waits")
+        node.kill()
+        wait_until(lambda: session._link is None, what="the loss of the node")
+        assert not served.is_set()
+        node.spawn()
+        node.serves()
+        assert served.wait(10)
+        waiter.join()
+
+
+def test_a_node_that_is_stopped_is_noticed_and_another_is_asked(node: NodeProcess, shared_node: NodeProcess, name: str) -> None:
+    connection = Connection("test", name, rate_limit=SLOW)
+    with Turnstile([node.address, shared_node.address]) as client:
+        client.acquire(connection).done()
+        node.pause()
+        began = time.monotonic()
+        # Of the other node, which is no cluster with it and has granted nothing.
+        client.acquire(connection, timeout=10).done()
+        assert 0.5 < time.monotonic() - began < 4
+
+
+def test_a_timeout_passes_also_while_the_node_is_away(node: NodeProcess, name: str) -> None:
+    connection = Connection("test", name, rate_limit=SLOW)
+    with Turnstile([node.address]) as client:
+        client.acquire(connection).done()
+        ended: list[tuple[float, BaseException]] = []
+        began = time.monotonic()
+
+        def wait() -> None:
+            with pytest.raises(DeadlineExceeded) as refused:
+                client.acquire(connection, timeout=1)
+            ended.append((time.monotonic() - began, refused.value))
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        wait_until(lambda: client._lease.session._conversation._waiting, what="somebody who waits")
+        node.kill()
+        waiter.join(5)
+        assert len(ended) == 1
+        assert 1 <= ended[0][0] < 1.5
+
+
+def test_what_is_held_can_be_given_back_through_another_session(node: NodeProcess, name: str) -> None:
+    connection = Connection("test", name, rate_limit=SLOW)
+    with Turnstile([node.address]) as client:
+        permit = client.acquire(connection)
+        session = client._lease.session
+        # As when the connection broke on the way; the node lives on.
+        assert session._link is not None
+        session._link.socket.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: session._conversation._session == 2 and session._conversation.is_open, what="the next session")
+        with pytest.raises(NotNow):
+            client.acquire(connection, max_wait=1)
+        permit.give_back()
+        client.acquire(connection, timeout=5).done()

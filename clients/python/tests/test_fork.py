@@ -1,0 +1,161 @@
+"""A process that forks while its session is in use, and its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from turnstile import Connection, RateLimit, Turnstile, throttle
+
+from .support import NodeProcess, wait_until
+from .test_asyncio import metric
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def fork(child: Callable[[], None]) -> int:
+    """Runs this in a child, whose exit code is 0 when it raised nothing."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        child()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def exit_code(pid: int, within: float = 10) -> int:
+    """How a child has ended."""
+    ends_at = time.monotonic() + within
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > ends_at:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError(f"the child has hung for {within} s")
+        time.sleep(0.01)
+
+
+def test_a_fork_in_mid_stream_hangs_nobody_and_disturbs_nobody(node: NodeProcess, name: str) -> None:
+    busy = Connection("test", name, rate_limit=RateLimit(1_000_000, 1))
+    with Turnstile([node.address]) as client:
+        is_over = threading.Event()
+        made: list[int] = []
+        errors: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                calls = 0
+                while not is_over.is_set():
+                    client.acquire(busy, timeout=5).done()
+                    calls += 1
+                made.append(calls)
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        session = client._lease.session
+        for _ in range(20):
+
+            def child() -> None:
+                assert client.throttle(busy, lambda: "child") == "child"
+                assert client._lease.session is not session
+
+            assert exit_code(fork(child)) == 0
+        is_over.set()
+        for thread in threads:
+            thread.join(10)
+        assert not errors
+        assert len(made) == 4
+        # The parent has lost nothing: it speaks by the session that it began with.
+        assert client._lease.session is session
+        assert session._conversation._session == 1
+        print(f"20 forks while {sum(made)} calls were made")
+
+
+def test_a_waiter_of_the_parent_is_served_after_a_fork_and_the_child_costs_it_nothing(node: NodeProcess, name: str) -> None:
+    connection = Connection("test", name, rate_limit=RateLimit(1, 1))
+    with Turnstile([node.address]) as client:
+        held = client.acquire(connection)
+        served = threading.Event()
+        waiter = threading.Thread(target=lambda: client.throttle(connection, served.set))
+        waiter.start()
+        wait_until(lambda: metric(node, "turnstile_queued_requests") == 1, what="somebody who waits")
+
+        def child() -> None:
+            # A permit from before the fork is the parent's.
+            held.give_back()
+            client.close()
+
+        assert exit_code(fork(child)) == 0
+        assert not served.is_set()
+        assert served.wait(5)
+        waiter.join()
+        held.done()
+        assert metric(node, "turnstile_grants_total") == 2
+        assert metric(node, "turnstile_returned_slots_total") == 0
+
+
+def test_a_parent_that_dies_is_gone_for_the_node_though_its_child_lives(node: NodeProcess, name: str) -> None:
+    connection = Connection("test", name, rate_limit=RateLimit(1, 60))
+    read, write = os.pipe()
+
+    def parent() -> None:
+        client = Turnstile([node.address])
+        client.acquire(connection).done()
+        threading.Thread(target=lambda: client.acquire(connection), daemon=True).start()
+        wait_until(lambda: metric(node, "turnstile_queued_requests") == 1, what="somebody who waits")
+        os.write(write, b"%d" % fork(signal.pause))
+        signal.pause()
+
+    pid = fork(parent)
+    grandchild = int(os.read(read, 20))
+    try:
+        os.kill(pid, signal.SIGKILL)
+        assert exit_code(pid) == -signal.SIGKILL
+        # Sooner than by its silence, which the node would notice after about 4 s.
+        wait_until(lambda: metric(node, "turnstile_queued_requests") == 0, within=2, what="an empty queue")
+        wait_until(lambda: metric(node, "turnstile_sessions") == 0, within=2, what="the end of the session")
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
+        os.close(read)
+        os.close(write)
+
+
+def test_decorated_functions_are_throttled_over_parent_and_children(client: Turnstile, name: str) -> None:
+    @throttle(name, rate=RateLimit(1, 60), client=client)
+    def once() -> str:
+        return "ran"
+
+    assert once() == "ran"
+
+    def child() -> None:
+        assert once() is None
+
+    children = [fork(child) for _ in range(4)]
+    assert [exit_code(pid) for pid in children] == [0] * 4
+    assert once() is None
+
+
+def test_a_child_of_a_child_has_a_session_of_its_own(client: Turnstile, name: str) -> None:
+    connection = Connection("test", name, rate_limit=RateLimit(3, 60))
+    client.acquire(connection).done()
+
+    def child() -> None:
+        client.acquire(connection).done()
+        assert exit_code(fork(lambda: client.acquire(connection).done())) == 0
+
+    assert exit_code(fork(child)) == 0
+    assert client.try_acquire(connection) is None
