@@ -70,6 +70,18 @@ def test_tokens_are_reconciled(shared_node: NodeProcess, name: str) -> None:
     asyncio.run(main())
 
 
+def test_five_hundred_reconciles_at_once_are_all_told_though_the_node_takes_fewer(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        model = Connection("test", name, rate_limit=RateLimit(1000, 60, "tokens"))
+        async with AsyncTurnstile([shared_node.address]) as client:
+            permits = [await client.acquire(model, tokens=2) for _ in range(500)]
+            told = await asyncio.gather(*(permit.reconcile(1) for permit in permits))
+            assert [one.refunded.tokens for one in told] == [1] * 500
+            assert (await client.acquire(model, tokens=500, timeout=5)).waited < 5
+
+    asyncio.run(main())
+
+
 def test_of_a_thousand_that_wait_on_one_stream_those_cancelled_leave_and_the_one_left_is_served(node: NodeProcess, name: str) -> None:
     async def main() -> None:
         async with AsyncTurnstile([node.address]) as client:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from concurrent.futures import Future
 from itertools import count
 from typing import Any
@@ -39,7 +39,8 @@ class Conversation:
         """How many wait with each delivery bound."""
         self._calls: dict[int, Call] = {}
         """By their streams."""
-        self._unsent_calls: list[Call] = []
+        self._unsent_calls: deque[Call] = deque()
+        """While there is no node, or it has no room for them."""
         self._expiries: list[tuple[float, int, Pending]] = []
         self._numbers = count()
         self._link: Link | None = None
@@ -132,7 +133,7 @@ class Conversation:
         """There is no session any more, or an attempt to begin one has failed."""
         was_served = self._link is not None
         self._link, self._is_open, self._reason = None, False, reason
-        self._unsent_calls = [*self._calls.values(), *self._unsent_calls]
+        self._unsent_calls.extendleft(reversed(self._calls.values()))
         self._calls.clear()
         self._failures += 1
         for waiting in [waiting for waiting in self._waiting.values() if waiting.is_try]:
@@ -196,7 +197,7 @@ class Conversation:
     def _give_up(self, pending: Pending) -> None:
         if isinstance(pending, Call):
             if not pending.future.done():
-                self._unsent_calls = [call for call in self._unsent_calls if call is not pending]
+                self._unsent_calls = deque(call for call in self._unsent_calls if call is not pending)
                 self._calls = {stream: call for stream, call in self._calls.items() if call is not pending}
                 fail(pending.future, Unavailable(f"{NOT_TOLD}: {self._reason}" if self._reason else NOT_TOLD))
         elif self._waiting.get(pending.request_id) is pending:
@@ -229,12 +230,12 @@ class Conversation:
     def _send_calls(self) -> None:
         if self._link is None:
             return
-        for call in self._unsent_calls:
+        while self._unsent_calls and self._link.grpc.has_room:
+            call = self._unsent_calls.popleft()
             stream = self._link.grpc.open(_SERVICE + call.method)
             self._link.grpc.send(stream, call.request)
             self._link.grpc.close(stream)
             self._calls[stream] = call
-        self._unsent_calls.clear()
 
     def _keep(self, waiting: Waiting) -> None:
         self._waiting[waiting.request_id] = waiting
@@ -303,6 +304,7 @@ class Conversation:
                     call.future.set_result(event.data)
             case Ended():
                 call = self._calls.pop(event.stream, None)
+                self._send_calls()
                 if call is None or call.future.done():
                     return
                 if event.code == UNAVAILABLE:

@@ -77,6 +77,11 @@ class GrpcConnection:
         self._streams: dict[int, _Stream] = {}
         self._pings = 0
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the peer takes another call now."""
+        return self._http.open_outbound_streams < self._http.remote_settings.max_concurrent_streams
+
     def open(self, path: str) -> int:
         """Begins a call of a method, such as ``/package.Service/Method``."""
         stream = self._http.get_next_available_stream_id()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from . import _check
 from .client import Turnstile
@@ -13,7 +13,10 @@ from .connection import Connection, RateLimitLike, rate_limits
 from .errors import InvalidInput, Unavailable, WrongType
 from .throttling import BlockingThrottling, OnUnreachable, awaited, check_on_unreachable
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
+U = TypeVar("U")
+Throttled_co = TypeVar("Throttled_co", covariant=True)
 
 _default: BlockingThrottling | None = None
 
@@ -36,6 +39,39 @@ def replace_default_client(client: BlockingThrottling | None) -> BlockingThrottl
     return former
 
 
+class Decorator(Protocol[Throttled_co]):
+    """What :func:`throttle` makes: a decorator of functions and ``async`` functions."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Coroutine[Any, Any, T | Throttled_co]]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Callable[P, T | Throttled_co]: ...
+
+
+@overload
+def throttle(
+    name: str | None = None,
+    *,
+    rate: RateLimitLike | Sequence[RateLimitLike],
+    key: Callable[..., str] | None = None,
+    platform: str = "function",
+    on_throttled: None = None,
+    release_on_error: bool = False,
+    on_unreachable: OnUnreachable = "closed",
+    client: BlockingThrottling | None = None,
+) -> Decorator[None]: ...
+@overload
+def throttle(
+    name: str | None = None,
+    *,
+    rate: RateLimitLike | Sequence[RateLimitLike],
+    key: Callable[..., str] | None = None,
+    platform: str = "function",
+    on_throttled: Callable[..., Coroutine[Any, Any, U]] | Callable[..., U] | U,
+    release_on_error: bool = False,
+    on_unreachable: OnUnreachable = "closed",
+    client: BlockingThrottling | None = None,
+) -> Decorator[U]: ...
 def throttle(
     name: str | None = None,
     *,
@@ -46,7 +82,7 @@ def throttle(
     release_on_error: bool = False,
     on_unreachable: OnUnreachable = "closed",
     client: BlockingThrottling | None = None,
-) -> Callable[[F], F]:
+) -> Decorator[Any]:
     """Makes a function start at most as often as ``rate`` allows, over all processes that decorate one of the same name. It never waits.
 
     A call without a slot returns ``on_throttled`` at once. The slot is used when the function starts, however long it runs. Functions and
@@ -72,7 +108,7 @@ def throttle(
     limits = rate_limits(rate, "rate")
     is_open = check_on_unreachable(on_unreachable) == "open"
 
-    def decorate(function: F) -> F:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         fixed = Connection(platform, name or f"{function.__module__}.{function.__qualname__}", rate_limit=limits)
 
         def connection(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Connection:
@@ -113,6 +149,6 @@ def throttle(
                         permit.give_back()
                     raise
 
-        return cast("F", call_async if inspect.iscoroutinefunction(function) else call)
+        return call_async if inspect.iscoroutinefunction(function) else call
 
     return decorate
