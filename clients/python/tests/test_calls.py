@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -131,6 +134,45 @@ def test_a_request_is_granted_once_under_its_id(client: Turnstile, name: str) ->
     permit.done()
     with pytest.raises(AlreadyGranted):
         client.acquire(connection, request_id=request_id)
+
+
+def test_who_is_interrupted_leaves_the_queue(client: Turnstile, name: str) -> None:
+    connection = limited(name, window=60)
+    client.acquire(connection).done()
+
+    class Interrupt(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    former = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(Interrupt):
+            client.acquire(connection)
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    wait_until(lambda: client._lease.session._conversation.is_idle, what="an empty queue")
+
+
+def test_a_call_after_the_session_has_ended_with_the_process_is_told_so() -> None:
+    program = """
+import atexit, turnstile
+# Registered before the session's own, so it runs after it.
+atexit.unregister(turnstile._process._exit)
+client = turnstile.Turnstile(["127.0.0.1:1"])
+def late():
+    try:
+        client.acquire({"platform": "a", "connection": "b", "rateLimit": {"requestCount": 1, "windowSeconds": 1}})
+    except turnstile.Closed:
+        print("closed")
+atexit.register(late)
+atexit.register(turnstile._process._exit)
+print(client.try_throttle({"platform": "a", "connection": "b", "rateLimit": {"requestCount": 1, "windowSeconds": 1}}, lambda: 1))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.split() == ["None", "closed"]
 
 
 def test_tokens_are_estimated_and_reconciled(client: Turnstile, name: str) -> None:

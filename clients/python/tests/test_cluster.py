@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from turnstile import Connection, RateLimit, Turnstile
+from turnstile import AsyncTurnstile, Connection, RateLimit, Turnstile
 
 from .support import BINARY, IS_LONG, Cluster, NodeProcess, environment
 
 EXAMPLE = Path(__file__).parents[1] / "examples/task_queue.py"
 SECONDS, WINDOW = (60.0, 3.0) if IS_LONG else (12.0, 2.0)
 
-# The margins of a window of 2 or 3 s (0.03 and 0.0465), the longest pause of all workers, and what a busy machine takes.
-LONGEST_GAP = WINDOW + 0.05 + 0.05 + 0.25
+
+def longest_gap(nodes: list[str], noise: Noise) -> float:
+    """How far two starts may be apart: by the window, its margins, the longest pause of all workers, and what a busy machine takes."""
+    guard = max(WINDOW / 200, 0.01) + WINDOW / 2000
+    # While commits are slow the nodes keep more of each window for the way of a grant: four times the slowest.
+    delivery = max(WINDOW / 100, 0.02, 4 * max(map(slowest_commit, nodes)))
+    return WINDOW + guard + delivery + 0.05 + 0.25 + 4 * noise.seconds
+
+
+def slowest_commit(node: str) -> float:
+    """What the slowest commit of a node took at most, in seconds."""
+    with urllib.request.urlopen(f"http://{node}/metrics", timeout=5) as answer:
+        buckets = re.findall(r'^turnstile_commit_latency_seconds_bucket.*le="([^"]+)"} (\d+)$', answer.read().decode(), re.MULTILINE)
+    reached = [float(bound) for bound, count in buckets if int(count) == int(buckets[-1][1])] if buckets else []
+    return reached[0] if reached and int(buckets[-1][1]) else 0
 
 
 def start(nodes: list[str]) -> subprocess.Popen[str]:
@@ -57,14 +73,15 @@ class Noise:
         return sorted(self._late)[len(self._late) * 99 // 100]
 
 
-def judge(lines: list[str], longest_gap: float, noise: Noise) -> None:
+def judge(lines: list[str], nodes: list[str], noise: Noise) -> None:
     """Every two starts are a window apart, gaps are bounded, and who has no slot is told at once."""
     found = json.loads(lines[-1])
-    print(json.dumps(found), f"noise {noise.seconds:.4f} s")
+    longest = longest_gap(nodes, noise)
+    print(json.dumps(found), f"noise {noise.seconds:.4f} s, at most {longest:.3f} s apart")
     assert found["isSpaced"]
     assert found["shortestGapSeconds"] >= WINDOW
-    assert found["longestGapSeconds"] <= longest_gap
-    assert found["started"] >= SECONDS / longest_gap - 1
+    assert found["longestGapSeconds"] <= longest
+    assert found["started"] >= SECONDS / longest - 1
     assert found["throttled"] > SECONDS * 40
     # A call hops from its thread to that of the session, to the node, and back.
     assert found["throttledSecondsP99"] < 0.02 + 4 * noise.seconds
@@ -75,7 +92,7 @@ def test_four_processes_start_a_function_once_in_each_window(shared_node: NodePr
         assert example.stdout is not None
         with Noise() as noise:
             lines = example.stdout.readlines()
-        judge(lines, LONGEST_GAP, noise)
+        judge(lines, [shared_node.address], noise)
     assert example.returncode == 0
 
 
@@ -94,7 +111,7 @@ def test_the_owner_killed_in_the_middle_changes_neither(cluster: Cluster) -> Non
                     owner.kill()
                     is_killed = True
         assert is_killed
-        judge(lines, LONGEST_GAP, noise)
+        judge(lines, [address for address in cluster.addresses if address != owner.address], noise)
     assert example.returncode == 0
 
 
@@ -104,26 +121,25 @@ def test_who_waits_is_served_in_order_and_within_the_limit_when_the_owner_is_kil
     # It speaks with the owner itself, so its session ends, too.
     order = [owner, *(address for address in cluster.addresses if address != owner)]
     starts: list[tuple[float, int]] = []
-    with Turnstile(order) as client:
-        client.acquire(connection).done()
-        threads = []
-        for number in range(8):
-            asked = threading.Event()
 
-            def call(number: int = number, asked: threading.Event = asked) -> None:
-                asked.set()
-                client.throttle(connection, lambda: starts.append((time.monotonic(), number)))
+    async def main() -> None:
+        async with AsyncTurnstile(order) as client:
+            (await client.acquire(connection)).done()
 
-            threads.append(threading.Thread(target=call))
-            threads[-1].start()
-            asked.wait()
-            # Ages tell them apart at the next owner.
-            time.sleep(0.02)
-        while len(starts) < 3:
-            time.sleep(0.01)
-        cluster.at(owner).kill()
-        for thread in threads:
-            thread.join(20)
+            async def call(number: int) -> None:
+                async with client.acquire(connection):
+                    starts.append((time.monotonic(), number))
+
+            calls = []
+            for number in range(8):
+                calls.append(asyncio.create_task(call(number)))
+                # Ages tell them apart at the next owner.
+                await asyncio.sleep(0.02)
+            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.to_thread(cluster.at(owner).kill)
+            await asyncio.wait_for(asyncio.gather(*calls), 20)
+
+    asyncio.run(main())
     assert [number for _, number in starts] == list(range(8))
     gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(starts)]
     print("gaps:", [round(gap, 3) for gap in gaps])

@@ -125,8 +125,9 @@ class Conversation:
         self._link, self._is_open = link, False
         self._session += 1
         self._stream = link.grpc.open(_SERVICE + "Session")
+        now = time.monotonic_ns()
         for waiting in sorted(self._waiting.values(), key=lambda waiting: waiting.began_at):
-            self._ask(waiting, with_age)
+            self._ask(waiting, with_age, now)
         self._send_calls()
 
     def lose(self, reason: str) -> None:
@@ -219,8 +220,8 @@ class Conversation:
             self._stamped_at = now / NANOS
             self._link.grpc.send(self._stream, request.SerializeToString())
 
-    def _ask(self, waiting: Waiting, with_age: bool) -> None:
-        asks = waiting.asks(with_age)
+    def _ask(self, waiting: Waiting, with_age: bool, now: int | None = None) -> None:
+        asks = waiting.asks(with_age, time.monotonic_ns() if now is None else now)
         waiting.asked_in = waiting.asked_in or self._session
         self._say(v1.SessionRequest(try_acquire=asks) if waiting.is_try else v1.SessionRequest(acquire=asks))
 

@@ -89,12 +89,12 @@ def _nodes(nodes: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(nodes)
 
 
-def _close_all() -> None:
+def _exit() -> None:
     with _sessions.lock:
         sessions = [session for session, _ in _sessions.open.values()]
         _sessions.open.clear()
     for session in sessions:
-        session.close()
+        session.close(is_exiting=True)
 
 
 def _forked() -> None:
@@ -104,6 +104,6 @@ def _forked() -> None:
         session.abandon()
 
 
-atexit.register(_close_all)
+atexit.register(_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)

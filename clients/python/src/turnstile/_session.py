@@ -46,6 +46,7 @@ class Session:
         self._orders: deque[tuple[Callable[[], None], Waiting | Call | None]] = deque()
         self._is_woken = False
         self._is_closing = False
+        self._is_exiting = False
         self._error: TurnstileError | None = None
         self._woken, self._wakes = socket.socketpair()
         self._woken.setblocking(False)
@@ -93,8 +94,12 @@ class Session:
         self._post(partial(self._conversation.call, call), call)
         return call.future
 
-    def close(self) -> None:
-        """Ends the session: whatever was said is written, for a second at most, and whoever waits gets :class:`Closed`."""
+    def close(self, *, is_exiting: bool = False) -> None:
+        """Ends the session: whatever was said is written, for a second at most, and whoever waits gets :class:`Closed`.
+
+        Not when the process ``is_exiting``: then only threads wait that end with it, as they do wherever else they are.
+        """
+        self._is_exiting = is_exiting
         self._is_closing = True
         self._wake()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
@@ -136,8 +141,9 @@ class Session:
             raise
         finally:
             self._error = error
-            self._conversation.fail_all(error)
-            self._refuse_orders(error)
+            if not self._is_exiting:
+                self._conversation.fail_all(error)
+                self._refuse_orders(error)
             for held in (self._link, self._woken, self._wakes, self._selector):
                 if held is not None:
                     held.close()

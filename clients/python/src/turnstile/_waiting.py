@@ -112,13 +112,13 @@ class Waiting:
         error.__cause__ = unavailable if reason else None
         return error
 
-    def asks(self, with_age: bool) -> v1.Acquire:
-        """The message as it is sent now."""
+    def asks(self, with_age: bool, now: int) -> v1.Acquire:
+        """The message as it is sent at ``now``, in nanoseconds of the monotonic clock. By one reading several keep their order."""
         message = v1.Acquire()
         message.CopyFrom(self.message)
         message.request_id = self.request_id
-        waited = self.waited_nanos()
-        if with_age and not self.is_try:
+        waited = now - self.began_at
+        if with_age and waited > 0 and not self.is_try:
             message.waited.CopyFrom(to_span(waited))
         if self.timeout_seconds is not None:
             message.timeout.CopyFrom(to_span(max(to_nanos(self.timeout_seconds) - waited, 1)))

@@ -67,7 +67,19 @@ def throttle(
     rate: RateLimitLike | Sequence[RateLimitLike],
     key: Callable[..., str] | None = None,
     platform: str = "function",
-    on_throttled: Callable[..., Coroutine[Any, Any, U]] | Callable[..., U] | U,
+    on_throttled: Callable[..., U],
+    release_on_error: bool = False,
+    on_unreachable: OnUnreachable = "closed",
+    client: BlockingThrottling | None = None,
+) -> Decorator[U]: ...
+@overload
+def throttle(
+    name: str | None = None,
+    *,
+    rate: RateLimitLike | Sequence[RateLimitLike],
+    key: Callable[..., str] | None = None,
+    platform: str = "function",
+    on_throttled: U,
     release_on_error: bool = False,
     on_unreachable: OnUnreachable = "closed",
     client: BlockingThrottling | None = None,
