@@ -8,7 +8,14 @@ import pytest
 
 from turnstile import Turnstile
 
-from .support import Cluster, NodeProcess
+from .support import MEASURED, Cluster, NodeProcess
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows what was measured."""
+    if MEASURED:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(MEASURED))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,9 @@ BINARY = str(Path(os.environ.get("TURNSTILE_BIN", ROOT / "target/debug/turnstile
 IS_LONG = bool(os.environ.get("TURNSTILE_TEST_LONG"))
 """Whether the long forms of the tests are asked for."""
 
+MEASURED: list[str] = []
+"""What tests have measured, for whoever runs them."""
+
 
 def environment() -> dict[str, str]:
     """Ours without settings of nodes."""
@@ -74,6 +77,10 @@ class NodeProcess:
     def pause(self) -> None:
         """Stops it where it is."""
         self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Ends it, whatever state it is in."""

@@ -17,7 +17,7 @@ import pytest
 
 from turnstile import AsyncTurnstile, Connection, RateLimit, Turnstile
 
-from .support import BINARY, IS_LONG, Cluster, NodeProcess, environment
+from .support import BINARY, IS_LONG, MEASURED, Cluster, NodeProcess, environment
 
 EXAMPLE = Path(__file__).parents[1] / "examples/task_queue.py"
 SECONDS, WINDOW = (60.0, 3.0) if IS_LONG else (12.0, 2.0)
@@ -77,7 +77,10 @@ def judge(lines: list[str], nodes: list[str], noise: Noise) -> None:
     """Every two starts are a window apart, gaps are bounded, and who has no slot is told at once."""
     found = json.loads(lines[-1])
     longest = longest_gap(nodes, noise)
-    print(json.dumps(found), f"noise {noise.seconds:.4f} s, at most {longest:.3f} s apart")
+    MEASURED.append(
+        f"{found['started']} starts {found['shortestGapSeconds']:.3f} to {found['longestGapSeconds']:.3f} s apart (at most {longest:.3f}), "
+        f"{found['throttled']} throttled calls: p50 {found['throttledSecondsP50']:.4f} s, p99 {found['throttledSecondsP99']:.4f} s"
+    )
     assert found["isSpaced"]
     assert found["shortestGapSeconds"] >= WINDOW
     assert found["longestGapSeconds"] <= longest
@@ -142,7 +145,7 @@ def test_who_waits_is_served_in_order_and_within_the_limit_when_the_owner_is_kil
     asyncio.run(main())
     assert [number for _, number in starts] == list(range(8))
     gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(starts)]
-    print("gaps:", [round(gap, 3) for gap in gaps])
+    MEASURED.append(f"waits through a kill: {min(gaps):.3f} to {max(gaps):.3f} s apart")
     assert min(gaps) >= 0.5
     assert max(gaps) < 4
 
@@ -171,7 +174,7 @@ def test_all_nodes_killed_one_after_the_other_lose_nobody(cluster: Cluster) -> N
         for thread in threads:
             thread.join(20)
             assert not thread.is_alive()
-    print(f"{len(starts)} calls")
+    MEASURED.append(f"{len(starts)} calls while each node was killed in turn")
     assert all(later - earlier >= 1 for earlier, later in zip(starts, starts[20:], strict=False))
 
 

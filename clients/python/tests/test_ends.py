@@ -140,6 +140,26 @@ def test_a_timeout_passes_also_while_the_node_is_away(node: NodeProcess, name: s
         assert 1 <= ended[0][0] < 1.5
 
 
+def test_reconciles_of_a_lost_session_are_all_told_through_the_next(node: NodeProcess, name: str) -> None:
+    model = Connection("test", name, rate_limit=RateLimit(1000, 60, "tokens"))
+    with Turnstile([node.address]) as client:
+        permits = [client.acquire(model, tokens=2) for _ in range(300)]
+        session = client._lease.session
+        node.pause()
+        told: list[int] = []
+        threads = [threading.Thread(target=lambda permit=permit: told.append(permit.reconcile(1).refunded.tokens)) for permit in permits]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: session._link is None, what="the loss of the node that is stopped")
+        node.resume()
+        for thread in threads:
+            thread.join(10)
+        # Each counts once, however often it was sent.
+        client.acquire(model, tokens=700, timeout=5).done()
+        assert client.try_acquire(model) is None
+        assert told == [1] * 300
+
+
 def test_what_is_held_can_be_given_back_through_another_session(node: NodeProcess, name: str) -> None:
     connection = Connection("test", name, rate_limit=SLOW)
     with Turnstile([node.address]) as client:

@@ -13,7 +13,7 @@ import pytest
 
 from turnstile import Connection, RateLimit, Turnstile, throttle
 
-from .support import NodeProcess, wait_until
+from .support import MEASURED, NodeProcess, wait_until
 from .test_asyncio import metric
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -82,7 +82,7 @@ def test_a_fork_in_mid_stream_hangs_nobody_and_disturbs_nobody(node: NodeProcess
         # The parent has lost nothing: it speaks by the session that it began with.
         assert client._lease.session is session
         assert session._conversation._session == 1
-        print(f"20 forks while {sum(made)} calls were made")
+        MEASURED.append(f"20 forks while {sum(made)} calls were made")
 
 
 def test_a_waiter_of_the_parent_is_served_after_a_fork_and_the_child_costs_it_nothing(node: NodeProcess, name: str) -> None:

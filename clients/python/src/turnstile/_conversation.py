@@ -128,7 +128,6 @@ class Conversation:
         now = time.monotonic_ns()
         for waiting in sorted(self._waiting.values(), key=lambda waiting: waiting.began_at):
             self._ask(waiting, with_age, now)
-        self._send_calls()
 
     def lose(self, reason: str) -> None:
         """There is no session any more, or an attempt to begin one has failed."""
@@ -157,6 +156,7 @@ class Conversation:
         match event:
             case Opened():
                 self._is_open = True
+                self._send_calls()
             case Ended():
                 raise Broken(f"the node has ended the session: {event.message} (gRPC code {event.code})")
             case Message():
@@ -229,9 +229,8 @@ class Conversation:
         self._say(v1.SessionRequest(give_back=v1.GiveBack(request_id=request_id)))
 
     def _send_calls(self) -> None:
-        if self._link is None:
-            return
-        while self._unsent_calls and self._link.grpc.has_room:
+        # How many calls a node takes is known when it has said something.
+        while self._link is not None and self._is_open and self._unsent_calls and self._link.grpc.has_room:
             call = self._unsent_calls.popleft()
             stream = self._link.grpc.open(_SERVICE + call.method)
             self._link.grpc.send(stream, call.request)

@@ -33,6 +33,9 @@ _NEXT_NODE_AFTER_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.5
 """The pause grows up to this while all nodes are gone."""
 
+_LONGEST_IDLE_PAUSE_SECONDS = 10.0
+"""And up to this while nobody waits."""
+
 # poll shares nothing with a forked process; epoll does: what a child takes out of it, its parent loses.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
@@ -204,8 +207,9 @@ class Session:
         pause = _NEXT_NODE_AFTER_SECONDS
         rounds, tried = divmod(self._attempts_failed, len(self.nodes))
         if rounds and not tried and not self._conversation.is_hurried:
-            # All are gone. Whoever waits has time.
-            pause = min(pause * 2 ** min(rounds, 5), _LONGEST_PAUSE_SECONDS)
+            # All are gone. Whoever waits has time, and nobody has more.
+            longest = _LONGEST_IDLE_PAUSE_SECONDS if self._conversation.is_idle else _LONGEST_PAUSE_SECONDS
+            pause = min(pause * 2 ** min(rounds, 10), longest)
         if now < self._attempt_at + pause:
             return self._attempt_at + pause
         self._attempt += 1
