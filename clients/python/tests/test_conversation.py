@@ -10,9 +10,9 @@ import pytest
 
 from turnstile import AlreadyGranted, Connection, NotNow, RateLimit, RequestIdReused
 from turnstile._conversation import Conversation
-from turnstile._grpc import Broken, Message
+from turnstile._grpc import Broken, Ended, Message, Opened
 from turnstile._link import Link
-from turnstile._waiting import Waiting
+from turnstile._waiting import Call, Waiting
 from turnstile.v1 import throttle_pb2 as v1
 
 CONNECTION = Connection("test", "unit", rate_limit=RateLimit(1, 2))
@@ -25,14 +25,25 @@ class Recorder:
     def __init__(self) -> None:
         self.grpc = self
         self.said: list[v1.SessionRequest] = []
+        self.calls: list[int] = []
+        self.room = 0
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.calls) < self.room
 
     def open(self, path: str) -> int:
-        assert path == "/turnstile.v1.ThrottleService/Session"
-        return STREAM
+        if path == "/turnstile.v1.ThrottleService/Session":
+            return STREAM
+        self.calls.append(STREAM + 2 * len(self.calls) + 2)
+        return self.calls[-1]
 
     def send(self, stream: int, message: bytes) -> None:
-        assert stream == STREAM
-        self.said.append(v1.SessionRequest.FromString(message))
+        if stream == STREAM:
+            self.said.append(v1.SessionRequest.FromString(message))
+
+    def close(self, stream: int) -> None:
+        assert stream in self.calls
 
     def words(self) -> list[str | None]:
         """What was said since the last time, by its kind."""
@@ -159,6 +170,23 @@ def test_a_slot_that_was_granted_through_a_lost_session_is_asked_for_under_anoth
     assert waiting.request_id != former
     answer(conversation, waiting, granted=granted(aged=0))
     assert waiting.future.done()
+
+
+def test_no_more_calls_are_made_at_once_than_the_node_takes() -> None:
+    conversation, link = begun()
+    calls = [Call("Reconcile", b"", time.monotonic() + 10) for _ in range(3)]
+    link.room = 2
+    for call in calls:
+        conversation.call(call)
+    # How many it takes is not known before it has spoken.
+    assert link.calls == []
+    conversation.hear(Opened(STREAM))
+    assert link.calls == [3, 5]
+    link.room = 3
+    conversation.hear(Message(3, b"answer"))
+    conversation.hear(Ended(3, 0, "", b""))
+    assert link.calls == [3, 5, 7]
+    assert [call.future.done() for call in calls] == [True, False, False]
 
 
 def test_a_request_id_that_its_caller_has_used_before_is_told() -> None:
