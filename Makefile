@@ -11,7 +11,7 @@ DEMO_FLAGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-20s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-23s %s\n", $$1, $$2 }'
 
 .PHONY: demo
 demo: toolchain ## Run the demo against a platform that counts (DEMO_FLAGS="--seconds 60")
