@@ -1,6 +1,6 @@
 //! `turnstile.v1` over gRPC, with the standard health and reflection services beside it.
 //!
-//! Must not: decide anything. It parses, calls the [`Throttler`] and words the answer; what an error is called is in `api::problem`.
+//! Must not: decide anything. It parses, calls the `Throttler` and words the answer; what an error is called is in `api::problem`.
 
 mod admin;
 mod cluster;
