@@ -89,8 +89,7 @@ impl<T: Caller> Shard<T> {
     pub fn look_through(&self, local: Timestamp, after: usize, at_most: usize, mut see: impl FnMut(&Queue<T>, Share)) {
         let now = self.ledger_clock.now(local);
         for resident in self.connections.values().skip(after).take(at_most) {
-            let fullest = resident.throttle.limiter().fill(now.ledger).map(share).max();
-            see(resident.throttle.queue(), fullest.unwrap_or_default());
+            see(resident.throttle.queue(), fullest(now, resident));
         }
     }
 
@@ -105,9 +104,19 @@ impl<T: Caller> Shard<T> {
     #[must_use]
     pub fn busiest(&self, local: Timestamp, top: usize) -> Vec<ConnectionReport> {
         let now = self.ledger_clock.now(local);
-        let reports = self.connections.iter().map(|(key, resident)| report(now, key, resident)).collect();
-        ConnectionReport::busiest(reports, top)
+        // Of most there is nothing to tell but that they are not among these.
+        let rank = |queue: usize, fullest: Share| (Reverse(queue), Reverse(fullest));
+        let each = self.connections.iter();
+        let mut ranked: Vec<_> =
+            each.map(|(key, resident)| (rank(resident.throttle.queue().len(), fullest(now, resident)), key)).collect();
+        ranked.sort_unstable();
+        ranked.truncate(top);
+        ranked.into_iter().filter_map(|(_, key)| self.report(local, key)).collect()
     }
+}
+
+fn fullest<T>(now: Now, resident: &Resident<T>) -> Share {
+    resident.throttle.limiter().fill(now.ledger).map(share).max().unwrap_or_default()
 }
 
 fn pause(limiter: &Limiter, now: LedgerTime) -> Option<Pause> {
