@@ -120,6 +120,12 @@ impl Dimension {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Units, Self::Tokens, Self::InputTokens, Self::OutputTokens];
 
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dimension| dimension.name() == name)
+    }
+
     /// Its name, as settings and messages have it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -60,7 +60,8 @@ fn tokens_and_several_limits_are_charged_together() {
     assert_eq!((over.code, over.stdout.as_str()), (Some(2), ""));
     assert!(over.stderr.contains("is over the limit of 100 tokens per 3600s"), "{}", over.stderr);
     let queue = node.json(&["queue", "--json", "--platform", "test", "--connection", "llm"]);
-    let used: Vec<_> = queue["limits"].as_array().unwrap().iter().map(|limit| (&limit["dimension"], &limit["used"])).collect();
+    let used: Vec<_> =
+        queue["limits"].as_array().unwrap().iter().map(|limit| (&limit["rateLimit"]["dimension"], &limit["used"])).collect();
     assert!(used.contains(&(&"tokens".into(), &100.into())) && used.contains(&(&"units".into(), &2.into())), "{queue}");
 }
 

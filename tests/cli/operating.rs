@@ -31,7 +31,7 @@ fn limits_that_were_set_rule_until_they_are_deleted() {
     let hourly = json!({ "requestCount": 2, "windowSeconds": 3600.0, "dimension": "units", "algorithm": "sliding_window" });
     let tokens = json!({ "requestCount": 90, "windowSeconds": 60.0, "dimension": "tokens", "algorithm": "token_bucket" });
     assert_eq!((&rule["platform"], &rule["connection"]), (&"test".into(), &"a*".into()));
-    let limits = rule["limits"].as_array().unwrap();
+    let limits = rule["rateLimits"].as_array().unwrap();
     assert!(limits.len() == 2 && limits.contains(&hourly) && limits.contains(&tokens), "{rule}");
     assert_eq!(node.asked(&about(&["limits", "get"], "b", &[])).stdout, "7 per 1s, set for test/b\n");
     let listed = lines(&node.asked(&["limits", "list", "--json"]));

@@ -179,9 +179,8 @@ impl JsonLimit {
             BadField::new(at(name), invalid)
         })?;
         if let Some(name) = &self.dimension {
-            let found = Dimension::ALL.into_iter().find(|dimension| dimension.name() == name);
             let rule = || format!("is {name:?}: it takes {}", Dimension::ALL.map(Dimension::name).join(", "));
-            limit = limit.counting(found.ok_or_else(|| BadField::new(at("dimension"), rule()))?);
+            limit = limit.counting(Dimension::named(name).ok_or_else(|| BadField::new(at("dimension"), rule()))?);
         }
         if let Some(name) = &self.algorithm {
             limit = limit.by(name.parse::<Algorithm>().map_err(|invalid| BadField::new(at("algorithm"), invalid))?);

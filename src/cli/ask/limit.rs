@@ -5,24 +5,6 @@ use crate::engine::algorithm::Algorithm;
 use crate::engine::cost::Dimension;
 use crate::engine::rate::RateLimit;
 
-/// What a limit may count, by name.
-const DIMENSIONS: [(&str, Dimension); 4] = [
-    ("units", Dimension::Units),
-    ("tokens", Dimension::Tokens),
-    ("input_tokens", Dimension::InputTokens),
-    ("output_tokens", Dimension::OutputTokens),
-];
-
-/// The name of what a limit counts.
-pub(crate) const fn dimension_name(dimension: Dimension) -> &'static str {
-    match dimension {
-        Dimension::Units => "units",
-        Dimension::Tokens => "tokens",
-        Dimension::InputTokens => "input_tokens",
-        Dimension::OutputTokens => "output_tokens",
-    }
-}
-
 /// Reads COUNT/WINDOW, and behind it what is counted and by which algorithm, in either order.
 ///
 /// # Errors
@@ -42,8 +24,8 @@ fn read_words(words: Option<&str>) -> Result<(Option<Dimension>, Option<Algorith
     let (mut dimension, mut algorithm) = (None, None);
     for word in words.into_iter().flat_map(|words| words.split(':')) {
         let twice = || format!("{word:?} is one too many: a limit counts one thing, by one algorithm");
-        if let Some((_, named)) = DIMENSIONS.iter().find(|(name, _)| *name == word) {
-            if dimension.replace(*named).is_some() {
+        if let Some(named) = Dimension::named(word) {
+            if dimension.replace(named).is_some() {
                 return Err(twice());
             }
         } else if let Ok(named) = word.parse::<Algorithm>() {
@@ -58,7 +40,7 @@ fn read_words(words: Option<&str>) -> Result<(Option<Dimension>, Option<Algorith
 }
 
 fn unknown(word: &str) -> String {
-    let dimensions = DIMENSIONS.map(|(name, _)| name).join(", ");
+    let dimensions = Dimension::ALL.map(Dimension::name).join(", ");
     let algorithms = Algorithm::ALL.map(Algorithm::name).join(", ");
     format!("{word:?} is no word of a limit: it takes what is counted ({dimensions}) and an algorithm ({algorithms})")
 }
@@ -123,8 +105,8 @@ mod tests {
 
     #[test]
     fn every_name_is_read_as_what_it_names() {
-        for (name, dimension) in DIMENSIONS {
-            assert_eq!(dimension_name(dimension), name);
+        for dimension in Dimension::ALL {
+            assert_eq!(parse(&format!("3/60s:{}", dimension.name())), Ok(limit(3, 60_000).counting(dimension)));
         }
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::limit::dimension_name;
 use super::printable;
 use crate::engine::rate::RateLimit;
 use crate::wire::fields::{self, BadField};
@@ -66,7 +65,7 @@ impl Rule {
     /// For programs.
     pub(crate) fn json(&self) -> Value {
         let limits: Vec<Value> = self.limits.iter().map(limit_json).collect();
-        json!({ "platform": self.platform, "connection": self.connection, "limits": limits })
+        json!({ "platform": self.platform, "connection": self.connection, "rateLimits": limits })
     }
 }
 
@@ -124,13 +123,7 @@ impl Connection {
 
     /// For programs.
     pub(crate) fn json(&self) -> Value {
-        let limits = self.limits.iter().map(|(limit, used)| {
-            let mut limit = limit_json(limit);
-            if let Value::Object(limit) = &mut limit {
-                limit.insert("used".to_owned(), json!(used));
-            }
-            limit
-        });
+        let limits = self.limits.iter().map(|(limit, used)| json!({ "rateLimit": limit_json(limit), "used": used }));
         let mut object = json!({
             "platform": self.platform,
             "connection": self.connection,
@@ -162,7 +155,7 @@ fn limit_json(limit: &RateLimit) -> Value {
     let mut object = json!({
         "requestCount": limit.request_count(),
         "windowSeconds": limit.window().as_secs_f64(),
-        "dimension": dimension_name(limit.dimension()),
+        "dimension": limit.dimension().name(),
         "algorithm": limit.algorithm().name(),
     });
     set_seconds(&mut object, "deliveryBoundSeconds", limit.own_delivery_bound());
@@ -208,7 +201,7 @@ mod tests {
         let expected = json!({
             "platform": "p", "connection": "c\n", "owner": "0123", "waiters": 3,
             "waiting": [{ "niceness": 0, "count": 2 }, { "niceness": 5, "count": 1 }],
-            "limits": [{ "requestCount": 3, "windowSeconds": 60.0, "dimension": "units", "algorithm": "sliding_window", "used": 3 }],
+            "limits": [{ "rateLimit": { "requestCount": 3, "windowSeconds": 60.0, "dimension": "units", "algorithm": "sliding_window" }, "used": 3 }],
             "isPaused": true, "pausedForSeconds": 1.5,
         });
         assert_eq!(read.json(), expected);
