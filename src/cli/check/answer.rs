@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::account::{Account, Connection, Numbers, Try};
-use super::verdict::Finding;
+use super::finding::Finding;
 
 /// How long after its deadline somebody may hear of it; counted from the end of a fault that began before that, for whoever was to answer, or to hear it, may
 /// have been stopped.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::account::{Account, Connection, Limit, Try};
-use super::verdict::Finding;
+use super::finding::Finding;
 
 /// How long somebody may wait with room in the window while nothing is done to the cluster.
 const AT_MOST: Duration = Duration::from_millis(1500);

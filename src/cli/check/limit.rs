@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::account::{Connection, Limit, Try};
-use super::verdict::Finding;
+use super::finding::Finding;
 
 /// Every grant that is one too many, under its own request's limits. A window is half open: a start one window ago has left it.
 pub(super) fn over_the_limit(connection: &Connection) -> Vec<Finding> {

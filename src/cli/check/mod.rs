@@ -9,6 +9,7 @@
 
 mod account;
 mod answer;
+mod finding;
 mod gap;
 pub(crate) mod history;
 mod limit;

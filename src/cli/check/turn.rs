@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::account::{Account, Connection, Numbers, Try};
-use super::verdict::Finding;
+use super::finding::Finding;
 use crate::cli::order::{self, Stay, Tenure};
 
 /// Pairs in the wrong order by the owners' numbers: of niceness, and of arrival.

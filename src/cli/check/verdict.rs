@@ -6,21 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::account::Account;
+use super::finding::Finding;
 use super::gap::{self, Gap};
 use super::waste::{self, Waste};
 use super::{answer, limit, turn};
 
 /// How many findings of one promise are shown.
 const SHOWN: usize = 5;
-
-/// Something that must not be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// When, by the history's clock.
-    pub(super) at: Duration,
-    /// What, with names.
-    pub(super) what: String,
-}
 
 /// What a history says of the promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
