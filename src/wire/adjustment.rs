@@ -2,15 +2,13 @@
 //!
 //! Promises: what a peer sends is parsed here, once; what doesn't parse is named by its field and the rule.
 
-use std::time::Duration;
-
+use super::charge::{charge, cost, from_cost};
 use super::claim::{claim, from_claim};
 use super::fields::{BadField, epoch, from_key, key, request_id, request_id_bytes, span, to_span};
 use super::v1;
 use super::v1::routed_adjusted::Outcome;
 use super::v1::routed_adjustment::Adjustment as Routed;
-use crate::engine::cost::Cost;
-use crate::engine::grant::{Charge, Epoch, ReleaseNumber, Tenure};
+use crate::engine::grant::{Epoch, ReleaseNumber, Tenure};
 use crate::engine::key::ConnectionKey;
 use crate::engine::ledger::{Adjusted, Adjustment, PermitId, Reconcile};
 use crate::engine::time::LedgerTime;
@@ -50,7 +48,7 @@ pub(crate) fn from_adjustment(routed: &RoutedAdjustment) -> v1::RoutedAdjustment
 /// # Errors
 /// The first field that breaks its rule.
 pub(crate) fn adjustment(message: v1::RoutedAdjustment) -> Result<RoutedAdjustment, BadField> {
-    let adjustment = match message.adjustment.ok_or_else(|| missing("adjustment"))? {
+    let adjustment = match message.adjustment.ok_or_else(|| BadField::missing("adjustment"))? {
         Routed::Penalize(pause) => Adjustment::Penalize(span("penalize", pause)?),
         Routed::Pause(_) => Adjustment::Pause,
         Routed::Resume(_) => Adjustment::Resume,
@@ -93,7 +91,7 @@ pub(crate) fn from_adjusted(adjusted: &Adjusted) -> v1::RoutedAdjusted {
 /// # Errors
 /// The first field that breaks its rule.
 pub(super) fn adjusted(message: v1::RoutedAdjusted) -> Result<Adjusted, BadField> {
-    Ok(match message.outcome.ok_or_else(|| missing("outcome"))? {
+    Ok(match message.outcome.ok_or_else(|| BadField::missing("outcome"))? {
         Outcome::PausedUntilNanos(until) => Adjusted::Paused { until: LedgerTime::from_nanos(until) },
         Outcome::Reconciled(reconciled) => Adjusted::Reconciled {
             charge: charge(reconciled.charged_at_nanos, reconciled.delivery)?,
@@ -111,38 +109,13 @@ pub(super) fn adjusted(message: v1::RoutedAdjusted) -> Result<Adjusted, BadField
     })
 }
 
-/// A cost as it travels.
-pub(super) const fn from_cost(cost: Cost) -> v1::RoutedCost {
-    let Cost { units, tokens, input_tokens, output_tokens } = cost;
-    v1::RoutedCost { units, tokens, input_tokens, output_tokens }
-}
-
-/// Parses a cost, which is required.
-///
-/// # Errors
-/// When it is missing.
-pub(super) fn cost(field: &str, message: Option<v1::RoutedCost>) -> Result<Cost, BadField> {
-    let v1::RoutedCost { units, tokens, input_tokens, output_tokens } = message.ok_or_else(|| missing(field))?;
-    Ok(Cost { units, tokens, input_tokens, output_tokens })
-}
-
-/// Parses a charge.
-///
-/// # Errors
-/// When its delivery bound is missing, or no span.
-pub(super) fn charge(stamp_nanos: u64, delivery: Option<prost_types::Duration>) -> Result<Charge, BadField> {
-    let delivery: Duration = span("delivery", delivery.ok_or_else(|| missing("delivery"))?)?;
-    Ok(Charge { stamp: LedgerTime::from_nanos(stamp_nanos), delivery })
-}
-
-fn missing(field: &str) -> BadField {
-    BadField::new(field, "is not set: it is required")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::engine::grant::RequestId;
+    use crate::engine::cost::Cost;
+    use crate::engine::grant::{Charge, RequestId};
     use crate::engine::ledger::Release;
 
     #[test]

@@ -26,7 +26,7 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 /// # Errors
 /// The name that breaks its rule.
 pub(crate) fn pattern(field: &str, message: Option<v1::LimitPattern>) -> Result<LimitPattern, BadField> {
-    let v1::LimitPattern { platform, connection } = message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?;
+    let v1::LimitPattern { platform, connection } = message.ok_or_else(|| BadField::missing(field))?;
     // A pattern is written as a key is.
     key(field, Some(v1::ConnectionKey { platform: platform.clone(), connection: connection.clone() }))?;
     LimitPattern::new(&platform, &connection).map_err(|invalid| BadField::new(field, invalid))
@@ -37,9 +37,9 @@ pub(crate) fn pattern(field: &str, message: Option<v1::LimitPattern>) -> Result<
 /// # Errors
 /// The first field that breaks its rule.
 pub(crate) fn rule(field: &str, message: Option<v1::LimitRule>) -> Result<(LimitPattern, Limits), BadField> {
-    let message = message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?;
-    let pattern = pattern(&format!("{field}.pattern"), message.pattern)?;
-    Ok((pattern, limits(&format!("{field}.limits"), &message.limits)?))
+    let message = message.ok_or_else(|| BadField::missing(field))?;
+    let parts = || Ok((pattern("pattern", message.pattern)?, limits("limits", &message.limits)?));
+    parts().map_err(|bad: BadField| bad.within(field))
 }
 
 /// Limits and where they rule, as they travel.

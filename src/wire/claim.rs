@@ -5,7 +5,7 @@
 #[cfg(feature = "cli")]
 use prost::Message as _;
 
-use super::adjustment::{charge, cost, from_cost};
+use super::charge::{charge, cost, from_cost};
 use super::fields::{BadField, from_key, key, request_id, request_id_bytes, to_span};
 use super::v1;
 use crate::engine::grant::{ReleaseNumber, Tenure};
@@ -30,7 +30,7 @@ pub(crate) fn to_token(key: &ConnectionKey, slot: &Release) -> Vec<u8> {
 pub(crate) fn token(field: &str, bytes: &[u8]) -> Result<(ConnectionKey, Release), BadField> {
     let bad = || BadField::new(field, format!("has {} bytes that are no permit: it takes what came with a grant", bytes.len()));
     if bytes.is_empty() {
-        return Err(BadField::new(field, "is not set: it is required"));
+        return Err(BadField::missing(field));
     }
     let parsed = if bytes.len() > MAX_TOKEN_BYTES { None } else { v1::PermitToken::decode(bytes).ok() };
     claim(parsed.ok_or_else(bad)?).map_err(|_| bad())

@@ -46,7 +46,7 @@ pub(super) fn explanation(message: v1::RoutedExplanation) -> Result<Option<Expla
         return Ok(None);
     }
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-    let waited = message.waited.ok_or_else(|| BadField::new("waited", "is not set: it is required"))?;
+    let waited = message.waited.ok_or_else(|| BadField::missing("waited"))?;
     Ok(Some(Explanation {
         position: count(message.position),
         ahead: message.ahead.iter().map(|ahead| (Niceness::new(ahead.niceness), count(ahead.count))).collect(),

@@ -29,6 +29,23 @@ impl BadField {
     pub(crate) fn new(field: impl Into<String>, rule: impl ToString) -> Self {
         Self { field: field.into(), rule: rule.to_string() }
     }
+
+    /// A field with this path is required.
+    pub(crate) fn missing(field: &str) -> Self {
+        Self::new(field, "is not set: it is required")
+    }
+
+    /// The same, of the message in this field. Paths are put together only when there is something to say.
+    #[must_use]
+    pub(crate) fn within(self, parent: &str) -> Self {
+        Self { field: format!("{parent}.{}", self.field), ..self }
+    }
+
+    /// The same, of the message in this place of a repeated field.
+    #[must_use]
+    pub(crate) fn within_item(self, parent: &str, index: usize) -> Self {
+        self.within(&format!("{parent}[{index}]"))
+    }
 }
 
 /// Parses a request id, which is required.
@@ -51,7 +68,7 @@ pub(crate) fn request_id_bytes(id: RequestId) -> Vec<u8> {
 /// # Errors
 /// The name that breaks its rule.
 pub(crate) fn key(field: &str, message: Option<v1::ConnectionKey>) -> Result<ConnectionKey, BadField> {
-    let message = message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?;
+    let message = message.ok_or_else(|| BadField::missing(field))?;
     ConnectionKey::new(&message.platform, &message.connection).map_err(|invalid| {
         let part = if ConnectionKey::new(&message.platform, "valid").is_err() { "platform" } else { "connection" };
         BadField::new(format!("{field}.{part}"), invalid)
@@ -77,7 +94,7 @@ pub(crate) fn limits(field: &str, messages: &[v1::RateLimit]) -> Result<Limits, 
     if messages.is_empty() || messages.len() > crate::engine::rate::MAX_LIMITS {
         return Err(BadField::new(field, InvalidInput::LimitCount { count: messages.len() }));
     }
-    let parsed = messages.iter().enumerate().map(|(index, message)| limit(&format!("{field}[{index}]"), message));
+    let parsed = messages.iter().enumerate().map(|(index, message)| limit(message).map_err(|bad| bad.within_item(field, index)));
     let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
     Limits::new(parsed).map_err(|invalid| BadField::new(field, invalid))
 }
@@ -86,13 +103,12 @@ pub(crate) fn limits(field: &str, messages: &[v1::RateLimit]) -> Result<Limits, 
 ///
 /// # Errors
 /// The first field that breaks its rule.
-pub(crate) fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, BadField> {
-    let at = |name: &str| format!("{field}.{name}");
-    let window = message.window.ok_or_else(|| BadField::new(at("window"), "is not set: it is required"))?;
-    let window = span(&at("window"), window)?;
+pub(crate) fn limit(message: &v1::RateLimit) -> Result<RateLimit, BadField> {
+    let window = message.window.ok_or_else(|| BadField::missing("window"))?;
+    let window = span("window", window)?;
     let limit = RateLimit::new(message.request_count, window).map_err(|invalid| {
         let name = if message.request_count == 0 { "request_count" } else { "window" };
-        BadField::new(at(name), invalid)
+        BadField::new(name, invalid)
     })?;
     let mut limit = match v1::Dimension::try_from(message.dimension) {
         Ok(v1::Dimension::Unspecified | v1::Dimension::Units) => limit.counting(Dimension::Units),
@@ -102,22 +118,22 @@ pub(crate) fn limit(field: &str, message: &v1::RateLimit) -> Result<RateLimit, B
         Err(_) => {
             let kinds = "DIMENSION_UNITS (1), DIMENSION_TOKENS (2), DIMENSION_INPUT_TOKENS (3) or DIMENSION_OUTPUT_TOKENS (4)";
             let rule = format!("is {}: it takes {kinds}", message.dimension);
-            return Err(BadField::new(at("dimension"), rule));
+            return Err(BadField::new("dimension", rule));
         }
     };
-    limit = limit.by(algorithm(&at("algorithm"), message.algorithm)?);
+    limit = limit.by(algorithm(message.algorithm)?);
     if let Some(bound) = message.delivery_bound {
-        let field = at("delivery_bound");
-        limit = limit.with_delivery_bound(span(&field, bound)?).map_err(|invalid| BadField::new(field, invalid))?;
+        let field = "delivery_bound";
+        limit = limit.with_delivery_bound(span(field, bound)?).map_err(|invalid| BadField::new(field, invalid))?;
     }
     if let Some(guard) = message.guard {
-        let field = at("guard");
-        limit = limit.with_guard(span(&field, guard)?).map_err(|invalid| BadField::new(field, invalid))?;
+        let field = "guard";
+        limit = limit.with_guard(span(field, guard)?).map_err(|invalid| BadField::new(field, invalid))?;
     }
     Ok(limit)
 }
 
-fn algorithm(field: &str, number: i32) -> Result<Algorithm, BadField> {
+fn algorithm(number: i32) -> Result<Algorithm, BadField> {
     match v1::Algorithm::try_from(number) {
         Ok(v1::Algorithm::Unspecified | v1::Algorithm::SlidingWindow) => Ok(Algorithm::SlidingWindow),
         Ok(v1::Algorithm::TokenBucket) => Ok(Algorithm::TokenBucket),
@@ -127,7 +143,7 @@ fn algorithm(field: &str, number: i32) -> Result<Algorithm, BadField> {
         Err(_) => {
             let rule = "it takes ALGORITHM_SLIDING_WINDOW (1), ALGORITHM_TOKEN_BUCKET (2), ALGORITHM_LEAKY_BUCKET (3), \
                         ALGORITHM_GCRA_VIRTUAL (4) or ALGORITHM_GCRA_CONTINUOUS (5)";
-            Err(BadField::new(field, format!("is {number}: {rule}")))
+            Err(BadField::new("algorithm", format!("is {number}: {rule}")))
         }
     }
 }
@@ -138,7 +154,7 @@ fn algorithm(field: &str, number: i32) -> Result<Algorithm, BadField> {
 /// When it is missing, or no span.
 #[cfg(feature = "cli")]
 pub(crate) fn required_span(field: &str, message: Option<prost_types::Duration>) -> Result<Duration, BadField> {
-    span(field, message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?)
+    span(field, message.ok_or_else(|| BadField::missing(field))?)
 }
 
 /// Parses a span.

@@ -3,6 +3,7 @@
 pub(crate) mod adjustment;
 #[cfg(feature = "cli")]
 pub(crate) mod admin;
+pub(crate) mod charge;
 pub(crate) mod claim;
 pub(crate) mod codec;
 pub(crate) mod explanation;

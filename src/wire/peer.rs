@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use super::adjustment::{adjusted, cost, from_cost};
+use super::adjustment::adjusted;
+use super::charge::{cost, from_cost};
 use super::explanation::explanation;
 use super::fields::{BadField, epoch, from_key, key, limits, request_id, request_id_bytes, span, to_limit, to_limits, to_span};
 use super::v1;
@@ -176,7 +177,7 @@ pub(crate) fn answer(message: OwnerSays, niceness: Niceness, cost: Cost) -> Resu
     match message {
         OwnerSays::Granted(granted) => grant(&granted, niceness, cost).map(RoutedAnswer::Granted),
         OwnerSays::Refused(refused) => {
-            let reason = refused.reason.ok_or_else(|| BadField::new("reason", "is not set: it is required"))?;
+            let reason = refused.reason.ok_or_else(|| BadField::missing("reason"))?;
             refusal(reason, cost).map(RoutedAnswer::Refused)
         }
         OwnerSays::Explained(message) => explanation(message).map(RoutedAnswer::Explained),
@@ -185,9 +186,8 @@ pub(crate) fn answer(message: OwnerSays, niceness: Niceness, cost: Cost) -> Resu
 }
 
 fn grant(granted: &v1::RoutedGrant, niceness: Niceness, cost: Cost) -> Result<Grant, BadField> {
-    let required = |field: &str, message: Option<prost_types::Duration>| {
-        span(field, message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?)
-    };
+    let required =
+        |field: &str, message: Option<prost_types::Duration>| span(field, message.ok_or_else(|| BadField::missing(field))?);
     let echoed = Timestamp::from_nanos(granted.stamp_nanos);
     Ok(Grant {
         tenure: Tenure::new(granted.tenure),

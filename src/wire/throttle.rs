@@ -49,28 +49,8 @@ pub(crate) struct ParsedAcquire {
 /// # Errors
 /// The first field that breaks its rule.
 pub(crate) fn acquire(field: &str, message: Option<v1::Acquire>) -> Result<ParsedAcquire, BadField> {
-    let message = message.ok_or_else(|| BadField::new(field, "is not set: it is required"))?;
-    let at = |name: &str| format!("{field}.{name}");
-    let id = match message.request_id.as_slice() {
-        [] => None,
-        bytes => Some(request_id(&at("request_id"), bytes)?),
-    };
-    let key = key(&at("key"), message.key)?;
-    let limits = limits(&at("limits"), &message.limits)?;
-    let units = message.cost.unwrap_or(1);
-    if units == 0 {
-        return Err(BadField::new(at("cost"), InvalidInput::ZeroCost));
-    }
-    let timeout = message.timeout.map(|span| wait(&at("timeout"), span)).transpose()?;
-    if timeout.is_some_and(|span| span.is_zero()) {
-        return Err(BadField::new(at("timeout"), "is 0s: it takes more than 0s, at most 30 days"));
-    }
-    let max_wait = message.max_wait.map(|span| wait(&at("max_wait"), span)).transpose()?;
-    let waited = message.waited.map(|span| wait(&at("waited"), span)).transpose()?.unwrap_or_default();
-    let (niceness, waits) = (Niceness::new(message.niceness), Waits { timeout, max_wait });
-    let cost = Cost::of(units.into()).with_tokens_apart(message.input_tokens.into(), message.output_tokens.into());
-    let cost = cost.with(Dimension::Tokens, message.tokens.map_or(cost.tokens, u64::from));
-    Ok(ParsedAcquire { id, key, limits, niceness, cost, waits, waited })
+    let message = message.ok_or_else(|| BadField::missing(field))?;
+    parse(message).map_err(|bad| bad.within(field))
 }
 
 /// Parses the acquire of a try, which waits for nothing.
@@ -79,18 +59,37 @@ pub(crate) fn acquire(field: &str, message: Option<v1::Acquire>) -> Result<Parse
 /// The first field that breaks its rule.
 pub(crate) fn try_acquire(field: &str, message: Option<v1::Acquire>) -> Result<ParsedAcquire, BadField> {
     let parsed = acquire(field, message)?;
-    if !parsed.waited.is_zero() {
-        return Err(BadField::new(format!("{field}.waited"), format!("is {:?}: a try takes none", parsed.waited)));
-    }
-    match parsed.waits {
-        Waits { timeout: Some(span), .. } => {
-            Err(BadField::new(format!("{field}.timeout"), format!("is {span:?}: a try takes none")))
+    let Waits { timeout, max_wait } = parsed.waits;
+    let waited = (!parsed.waited.is_zero()).then_some(parsed.waited);
+    for (name, span) in [("waited", waited), ("timeout", timeout), ("max_wait", max_wait)] {
+        if let Some(span) = span {
+            return Err(BadField::new(name, format!("is {span:?}: a try takes none")).within(field));
         }
-        Waits { max_wait: Some(span), .. } => {
-            Err(BadField::new(format!("{field}.max_wait"), format!("is {span:?}: a try takes none")))
-        }
-        Waits { timeout: None, max_wait: None } => Ok(parsed),
     }
+    Ok(parsed)
+}
+
+fn parse(message: v1::Acquire) -> Result<ParsedAcquire, BadField> {
+    let id = match message.request_id.as_slice() {
+        [] => None,
+        bytes => Some(request_id("request_id", bytes)?),
+    };
+    let key = key("key", message.key)?;
+    let limits = limits("limits", &message.limits)?;
+    let units = message.cost.unwrap_or(1);
+    if units == 0 {
+        return Err(BadField::new("cost", InvalidInput::ZeroCost));
+    }
+    let timeout = message.timeout.map(|span| wait("timeout", span)).transpose()?;
+    if timeout.is_some_and(|span| span.is_zero()) {
+        return Err(BadField::new("timeout", "is 0s: it takes more than 0s, at most 30 days"));
+    }
+    let max_wait = message.max_wait.map(|span| wait("max_wait", span)).transpose()?;
+    let waited = message.waited.map(|span| wait("waited", span)).transpose()?.unwrap_or_default();
+    let (niceness, waits) = (Niceness::new(message.niceness), Waits { timeout, max_wait });
+    let cost = Cost::of(units.into()).with_tokens_apart(message.input_tokens.into(), message.output_tokens.into());
+    let cost = cost.with(Dimension::Tokens, message.tokens.map_or(cost.tokens, u64::from));
+    Ok(ParsedAcquire { id, key, limits, niceness, cost, waits, waited })
 }
 
 /// Parses what a call has taken whose estimate was `estimate`.

@@ -159,40 +159,42 @@ impl LimitsBody {
         let (field, limits) = match (self.rate_limit, self.rate_limits) {
             (Some(_), Some(_)) => return Err(BadField::new("rateLimits", "is set beside rateLimit: it takes one of them")),
             (None, None) => return Err(BadField::new("rateLimit", "is not set: it, or rateLimits, is required")),
-            (Some(Object(limit)), None) => return Ok(Limits::from(limit.parse("rateLimit")?)),
+            (Some(Object(limit)), None) => {
+                return Ok(Limits::from(limit.parse().map_err(|bad| bad.within("rateLimit"))?));
+            }
             (None, Some(limits)) => ("rateLimits", limits),
         };
         if limits.is_empty() || limits.len() > crate::engine::rate::MAX_LIMITS {
             return Err(BadField::new(field, InvalidInput::LimitCount { count: limits.len() }));
         }
-        let limits = limits.iter().enumerate().map(|(index, Object(limit))| limit.parse(&format!("{field}[{index}]")));
+        let limits = limits.iter().enumerate();
+        let limits = limits.map(|(index, Object(limit))| limit.parse().map_err(|bad| bad.within_item(field, index)));
         Limits::new(limits.collect::<Result<Vec<_>, _>>()?).map_err(|invalid| BadField::new(field, invalid))
     }
 }
 
 impl JsonLimit {
-    fn parse(&self, field: &str) -> Result<RateLimit, BadField> {
-        let at = |name: &str| format!("{field}.{name}");
-        let window = span(&at("windowSeconds"), self.window_seconds, MAX_WAIT)?;
+    fn parse(&self) -> Result<RateLimit, BadField> {
+        let window = span("windowSeconds", self.window_seconds, MAX_WAIT)?;
         let mut limit = RateLimit::new(self.request_count, window).map_err(|invalid| {
             let name = if self.request_count == 0 { "requestCount" } else { "windowSeconds" };
-            BadField::new(at(name), invalid)
+            BadField::new(name, invalid)
         })?;
         if let Some(name) = &self.dimension {
             let rule = || format!("is {name:?}: it takes {}", Dimension::ALL.map(Dimension::name).join(", "));
-            limit = limit.counting(Dimension::named(name).ok_or_else(|| BadField::new(at("dimension"), rule()))?);
+            limit = limit.counting(Dimension::named(name).ok_or_else(|| BadField::new("dimension", rule()))?);
         }
         if let Some(name) = &self.algorithm {
-            limit = limit.by(name.parse::<Algorithm>().map_err(|invalid| BadField::new(at("algorithm"), invalid))?);
+            limit = limit.by(name.parse::<Algorithm>().map_err(|invalid| BadField::new("algorithm", invalid))?);
         }
         if let Some(seconds) = self.delivery_bound_seconds {
-            let field = at("deliveryBoundSeconds");
-            let bound = span(&field, seconds, MAX_WAIT)?;
+            let field = "deliveryBoundSeconds";
+            let bound = span(field, seconds, MAX_WAIT)?;
             limit = limit.with_delivery_bound(bound).map_err(|invalid| BadField::new(field, invalid))?;
         }
         if let Some(seconds) = self.guard_seconds {
-            let field = at("guardSeconds");
-            let guard = span(&field, seconds, MAX_WAIT)?;
+            let field = "guardSeconds";
+            let guard = span(field, seconds, MAX_WAIT)?;
             limit = limit.with_guard(guard).map_err(|invalid| BadField::new(field, invalid))?;
         }
         Ok(limit)

@@ -56,7 +56,7 @@ impl Query {
     /// # Errors
     /// When it is missing.
     pub(super) fn required(&self, name: &str) -> Result<&str, BadField> {
-        self.get(name).ok_or_else(|| BadField::new(name, "is not set: it is required"))
+        self.get(name).ok_or_else(|| BadField::missing(name))
     }
 
     /// A number from 1 to `most`; `default` when it is not there.
