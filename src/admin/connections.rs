@@ -22,7 +22,8 @@ pub struct Busiest {
 }
 
 impl Admin {
-    /// The busiest connections of all nodes: those with the most waiters first, then those with the fullest limits.
+    /// The busiest connections of all nodes: those with the most waiters first, then those with the fullest limits. Nodes look at
+    /// a few at a time: one may be missed while others come and go.
     pub async fn busiest(&self, top: usize) -> Busiest {
         let owners: Vec<NodeId> = self.consensus.ledger().ring().borrow().members().keys().copied().collect();
         let answers = owners.iter().map(|&node| async move { (node, self.ask(node, Question::Busiest(top)).await) });

@@ -1,10 +1,10 @@
 //! What operators ask about the connections of a node, and about the limits that rule.
 
-use std::time::Duration;
-
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::look::ANSWERS_WITHIN;
 use super::{Message, OwnersHandle};
 use crate::clock;
 use crate::consensus::state_machine::LedgerReader;
@@ -12,9 +12,6 @@ use crate::engine::key::ConnectionKey;
 use crate::engine::pattern::LimitPattern;
 use crate::engine::rate::Limits;
 use crate::engine::shard::ConnectionReport;
-
-/// How long a shard has to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// A question that any replica can answer about itself. Between nodes by position in the codec: new ones come last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,22 +70,26 @@ impl Informant {
     }
 
     async fn busiest(&self, top: usize) -> Vec<ConnectionReport> {
-        let mut found = Vec::new();
-        for shard in self.owners.all() {
-            let (reply, answer) = oneshot::channel();
-            drop(shard.cast(Message::Busiest(top, reply)));
-            found.extend(clock::timeout(ANSWERS_WITHIN, answer).await.ok().and_then(Result::ok).unwrap_or_default());
-        }
-        ConnectionReport::busiest(found, top)
+        let keys = self.owners.busiest(top).await;
+        // All together: who asked waits no longer for many than for one.
+        let residents = join_all(keys.iter().map(|key| self.resident(key))).await;
+        let mut found: Vec<_> = residents.into_iter().flatten().flatten().collect();
+        found.sort_by_cached_key(ConnectionReport::rank);
+        found
     }
 
     /// Of one that is not in memory, what the ledger has of it: it may be paused.
     async fn inspect(&self, key: ConnectionKey) -> Option<ConnectionReport> {
-        let owner = self.ledger.ring().borrow().owner(&key)?;
-        let (reply, answer) = oneshot::channel();
-        drop(self.owners.shard(owner)?.cast(Message::Inspect(key.clone(), reply)));
-        let resident = clock::timeout(ANSWERS_WITHIN, answer).await.ok()?.ok()?;
+        let resident = self.resident(&key).await?;
         let resting = || self.ledger.limiter(&key).0.ok().map(|limiter| (limiter, self.ledger.newest_stamp().0));
         resident.or_else(|| resting().map(|(limiter, now)| ConnectionReport::resting(key.clone(), &limiter, now)))
+    }
+
+    /// Of one that is in memory, if it is; `None` without an answer of its owner.
+    async fn resident(&self, key: &ConnectionKey) -> Option<Option<ConnectionReport>> {
+        let owner = self.ledger.ring().borrow().owner(key)?;
+        let (reply, answer) = oneshot::channel();
+        drop(self.owners.shard(owner)?.cast(Message::Inspect(key.clone(), reply)));
+        clock::timeout(ANSWERS_WITHIN, answer).await.ok()?.ok()
     }
 }

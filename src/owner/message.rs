@@ -3,7 +3,9 @@
 use tokio::sync::oneshot;
 
 use super::admission::Ticket;
+use super::look::Look;
 use super::offer::Reply;
+use super::ranking::Ranking;
 use super::survey::Survey;
 use crate::engine::grant::{Grant, RequestId};
 use crate::engine::key::ConnectionKey;
@@ -35,16 +37,16 @@ pub(crate) enum Message {
     Recall,
     /// Operators have set other limits.
     PoliciesChanged,
-    /// Which connections are the busiest, at most so many?
-    Busiest(usize, oneshot::Sender<Vec<ConnectionReport>>),
     /// How is this connection?
     Inspect(ConnectionKey, oneshot::Sender<Option<ConnectionReport>>),
     /// Some connection wanted to be looked at by now.
     Wake,
     /// What is going on here?
     Report(oneshot::Sender<ShardReport>),
-    /// Add some of your connections to this, after so many; and after how many are the next?
-    Survey(Survey, usize, oneshot::Sender<(Survey, Option<usize>)>),
+    /// Look at some of your connections, for figures of all.
+    Survey(Look<Survey>),
+    /// The same, for those that are the busiest.
+    Rank(Look<Ranking>),
 }
 
 /// What a shard has in memory.

@@ -6,9 +6,11 @@
 mod adjust;
 mod admission;
 mod inquiry;
+mod look;
 mod message;
 mod offer;
 mod presence;
+mod ranking;
 mod said;
 mod shard;
 mod survey;

@@ -176,7 +176,6 @@ impl Actor for Shard {
             Message::RingChanged => engine.ring_changed(now, &**shared),
             Message::PoliciesChanged => engine.policies_changed(now, &**shared),
             // Whoever asked may be gone.
-            Message::Busiest(top, reply) => drop(reply.send(engine.busiest(now, top))),
             Message::Inspect(key, reply) => drop(reply.send(engine.report(now, &key))),
             Message::Recall => engine.recall(now),
             Message::Wake => {
@@ -191,10 +190,8 @@ impl Actor for Shard {
                 // Whoever asked may be gone.
                 reply.send(report).ok();
             }
-            Message::Survey(mut survey, after, reply) => {
-                let next = survey.add(engine, now, after);
-                reply.send((survey, next)).ok();
-            }
+            Message::Survey(look) => look.take(engine, now),
+            Message::Rank(look) => look.take(engine, now),
         }
         state.carry_out(now);
         state.arm();

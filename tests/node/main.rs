@@ -11,6 +11,7 @@
 
 mod batches;
 mod bounds;
+mod busiest;
 mod calls;
 mod crash;
 mod data_directory;

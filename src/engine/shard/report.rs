@@ -65,16 +65,9 @@ impl ConnectionReport {
     }
 
     /// Its place among others: busier ones have lower ranks.
-    pub(crate) fn rank(&self) -> (Reverse<usize>, Reverse<Share>, ConnectionKey) {
-        (Reverse(self.waiters()), Reverse(self.fill()), self.key.clone())
-    }
-
-    /// The busiest `top` of these, the busiest first: by waiters, then by the fullest limit.
     #[must_use]
-    pub fn busiest(mut reports: Vec<Self>, top: usize) -> Vec<Self> {
-        reports.sort_by_cached_key(|report| report.rank());
-        reports.truncate(top);
-        reports
+    pub fn rank(&self) -> (Reverse<usize>, Reverse<Share>, ConnectionKey) {
+        (Reverse(self.waiters()), Reverse(self.fill()), self.key.clone())
     }
 }
 
@@ -86,10 +79,16 @@ fn share((limit, used): (RateLimit, u64)) -> Share {
 impl<T: Caller> Shard<T> {
     /// Shows so many of the connections in memory, after so many others: who waits there, and how full the fullest limit is. Their order is
     /// none, and may change with every connection that comes or goes.
-    pub fn look_through(&self, local: Timestamp, after: usize, at_most: usize, mut see: impl FnMut(&Queue<T>, Share)) {
+    pub fn look_through(
+        &self,
+        local: Timestamp,
+        after: usize,
+        at_most: usize,
+        mut see: impl FnMut(&ConnectionKey, &Queue<T>, Share),
+    ) {
         let now = self.ledger_clock.now(local);
-        for resident in self.connections.values().skip(after).take(at_most) {
-            see(resident.throttle.queue(), fullest(now, resident));
+        for (key, resident) in self.connections.iter().skip(after).take(at_most) {
+            see(key, resident.throttle.queue(), fullest(now, resident));
         }
     }
 
@@ -98,20 +97,6 @@ impl<T: Caller> Shard<T> {
     pub fn report(&self, local: Timestamp, key: &ConnectionKey) -> Option<ConnectionReport> {
         let resident = self.connections.get(key)?;
         Some(report(self.ledger_clock.now(local), key, resident))
-    }
-
-    /// The busiest connections in memory.
-    #[must_use]
-    pub fn busiest(&self, local: Timestamp, top: usize) -> Vec<ConnectionReport> {
-        let now = self.ledger_clock.now(local);
-        // Of most there is nothing to tell but that they are not among these.
-        let rank = |queue: usize, fullest: Share| (Reverse(queue), Reverse(fullest));
-        let each = self.connections.iter();
-        let mut ranked: Vec<_> =
-            each.map(|(key, resident)| (rank(resident.throttle.queue().len(), fullest(now, resident)), key)).collect();
-        ranked.sort_unstable();
-        ranked.truncate(top);
-        ranked.into_iter().filter_map(|(_, key)| self.report(local, key)).collect()
     }
 }
 
