@@ -1,6 +1,7 @@
 //! What one client of another process gets per second: by unary calls, and by one stream, with as many acquires in flight.
 //!
-//! Figures beside their target; it judges nothing. The node is the binary, in memory, on loopback.
+//! Figures beside their target; it judges nothing. The node is the binary, in memory, on loopback. The two take turns, for the machine may have faster and slower minutes,
+//! and the ratio is the median of those of the turns.
 
 #![allow(
     clippy::disallowed_methods,
@@ -28,13 +29,15 @@ use turnstile::api::v1::throttle_service_client::ThrottleServiceClient;
 mod machine;
 
 /// How many acquires are in flight.
-const IN_FLIGHT: [usize; 2] = [1, 256];
+const IN_FLIGHT: [usize; 3] = [1, 256, 1024];
 /// The connections that they are for.
 const CONNECTIONS: usize = 64;
-const WARM_UP: Duration = Duration::from_secs(1);
-const COUNTED: Duration = Duration::from_secs(4);
+/// How often the two take turns.
+const TURNS: usize = 9;
+const WARM_UP: Duration = Duration::from_millis(300);
+const COUNTED: Duration = Duration::from_secs(1);
 
-const RATIO_TARGET: u64 = 5;
+const RATIO_TARGET: f64 = 5.0;
 
 type Client = ThrottleServiceClient<Channel>;
 
@@ -43,15 +46,30 @@ fn main() {
     let node = Node::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for in_flight in IN_FLIGHT {
-        let [unary, stream] = runtime.block_on(async {
+        let turns: Vec<[f64; 2]> = runtime.block_on(async {
             let client = Client::new(Endpoint::from_shared(node.url.clone()).unwrap().connect().await.unwrap());
-            [by_unary_calls(&client, in_flight).await, by_one_stream(client, in_flight).await]
+            let mut turns = Vec::new();
+            for _ in 0..TURNS {
+                let unary = by_unary_calls(&client, in_flight).await;
+                // On a worker, as the callers are.
+                let stream = tokio::spawn(by_one_stream(client.clone(), in_flight)).await.unwrap();
+                turns.push([unary, stream]);
+            }
+            turns
         });
+        let of_turns = |figure: fn(&[f64; 2]) -> f64| spread(turns.iter().map(figure).collect());
+        let ([_, unary, _], [_, stream, _]) = (of_turns(|turn| turn[0]), of_turns(|turn| turn[1]));
+        let [least, ratio, most] = of_turns(|turn| turn[1] / turn[0]);
         println!(
-            "{in_flight} in flight: unary {unary} acquires/s, stream {stream}: {:.1} times as many (target {RATIO_TARGET})",
-            stream as f64 / unary as f64
+            "{in_flight} in flight: unary {unary:.0} acquires/s, stream {stream:.0}: {ratio:.1} times as many, {least:.1} to {most:.1} (target {RATIO_TARGET})"
         );
     }
+}
+
+/// The least, the median and the most.
+fn spread(mut figures: Vec<f64>) -> [f64; 3] {
+    figures.sort_by(f64::total_cmp);
+    [figures[0], figures[figures.len() / 2], figures[figures.len() - 1]]
 }
 
 /// The binary, which ends with this.
@@ -95,7 +113,7 @@ fn acquire(number: usize, request_id: Vec<u8>) -> v1::Acquire {
 }
 
 /// Per second, by so many callers of one HTTP/2 connection, each of which makes one call behind the other.
-async fn by_unary_calls(client: &Client, callers: usize) -> u64 {
+async fn by_unary_calls(client: &Client, callers: usize) -> f64 {
     let counted_from = Instant::now() + WARM_UP;
     let mut calling = JoinSet::new();
     for number in 0..callers {
@@ -110,11 +128,11 @@ async fn by_unary_calls(client: &Client, callers: usize) -> u64 {
             granted
         });
     }
-    calling.join_all().await.iter().sum::<u64>() / COUNTED.as_secs()
+    calling.join_all().await.iter().sum::<u64>() as f64 / COUNTED.as_secs_f64()
 }
 
 /// Per second, over one session in which so many are always in flight.
-async fn by_one_stream(mut client: Client, in_flight: usize) -> u64 {
+async fn by_one_stream(mut client: Client, in_flight: usize) -> f64 {
     let (requests, outgoing) = mpsc::channel(2 * in_flight);
     let mut answers = client.session(ReceiverStream::new(outgoing)).await.unwrap().into_inner();
     let say = async |message| requests.send(v1::SessionRequest { stamp_nanos: None, message: Some(message) }).await.unwrap();
@@ -136,5 +154,5 @@ async fn by_one_stream(mut client: Client, in_flight: usize) -> u64 {
             say(next(&mut number)).await;
         }
     }
-    granted / COUNTED.as_secs()
+    granted as f64 / COUNTED.as_secs_f64()
 }

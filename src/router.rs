@@ -17,13 +17,14 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::coop;
 
 use self::meter::Meter;
 use self::place::{Owner, Stale};
 use crate::clock::{self, Clock};
 use crate::consensus::proposer::Proposer;
 use crate::engine::cost::Cost;
-use crate::engine::grant::{Epoch, RequestId};
+use crate::engine::grant::{Epoch, RequestId, ShardId};
 use crate::engine::key::ConnectionKey;
 use crate::engine::rate::{Limits, Niceness};
 use crate::engine::ring::Ring;
@@ -160,22 +161,25 @@ impl Router {
         drop(self.stopped.clone().wait_for(Option::is_some).await);
     }
 
-    /// Waits for a slot. Dropping the future leaves the queue.
+    /// Waits for a slot. It is sent to its owner when it is polled first: one task's acquires arrive in the order in which it polls them. Dropping the future
+    /// leaves the queue.
     ///
     /// # Errors
     /// [`RouteError`], once, when there will be none.
     pub(crate) async fn acquire(&self, request: &Request) -> Result<Routed, RouteError> {
         let counted = self.meter.begin();
-        let routed = self.acquire_uncounted(request).await;
+        // One that was put off because its task has used up its budget would be overtaken. It is never ready at once, so it keeps nobody from their turn.
+        let routed = coop::unconstrained(self.acquire_uncounted(request)).await;
         counted.end(request.niceness, &routed);
         routed
     }
 
     async fn acquire_uncounted(&self, request: &Request) -> Result<Routed, RouteError> {
         let ticket = self.admit()?;
-        let began_at = self.clock.now().saturating_sub(request.waited);
+        let now = self.clock.now();
+        let began_at = now.saturating_sub(request.waited);
         let ends_at = match request.patience {
-            Patience::Never => Some(self.clock.now() + TRY_REACHES_WITHIN),
+            Patience::Never => Some(now + TRY_REACHES_WITHIN),
             Patience::Endless | Patience::Deadline(_) | Patience::MaxWait(_) => request.patience.ends_at().map(|at| at + GRACE),
         };
         let mut stopped = self.stopped.clone();
@@ -187,11 +191,10 @@ impl Router {
             () = self.sleep_until(ends_at) => Err(self.ran_out(request, began_at)),
             _ = stopped.wait_for(Option::is_some) => Err(lost("it was shut down")),
         };
-        let (slot, ticket) = match answer {
-            Ok(taken) => taken,
-            Err(error) => return Err(self.explained(error).await),
-        };
-        Ok(Routed { slot, ticket, waited: self.clock.now().saturating_since(began_at) })
+        match answer {
+            Ok(routed) => Ok(routed),
+            Err(error) => Err(Box::pin(self.explained(error)).await),
+        }
     }
 
     fn admit(&self) -> Result<Ticket, RouteError> {
@@ -214,30 +217,31 @@ impl Router {
     }
 
     /// Asks the owner, whoever it is, until one has answered.
-    async fn attempt(&self, request: &Request, began_at: Timestamp, mut ticket: Ticket) -> Result<(Slot, Ticket), RouteError> {
+    async fn attempt(&self, request: &Request, began_at: Timestamp, mut ticket: Ticket) -> Result<Routed, RouteError> {
         let mut owner = self.owner_of(&request.key).await?;
         // A slot that came too late: what makes the next attempt a return to the old place.
-        let mut stale: Option<Stale> = None;
+        let mut stale: Option<Box<Stale>> = None;
         let mut is_return = !request.waited.is_zero();
         loop {
-            let began_at = is_return.then_some(began_at);
-            let mut place = self.take_place(request, &owner, began_at, stale.take(), ticket);
+            let returns_from = is_return.then_some(began_at);
+            let mut place = self.take_place(request, &owner, returns_from, stale.take().map(|stale| *stale), ticket);
             let (outcome, kept) = place.outcome().await;
             ticket = kept.ok_or_else(|| lost("its ticket was given back"))?;
             match outcome {
                 Some(Outcome::Granted(offer)) => {
                     let slot = offer.take().ok_or_else(|| lost("its slot was taken by another"))?;
-                    if !slot.grant().is_stale(self.clock.now()) {
-                        return Ok((slot, ticket));
+                    let now = self.clock.now();
+                    if !slot.grant().is_stale(now) {
+                        return Ok(Routed { slot, ticket, waited: now.saturating_since(began_at) });
                     }
                     let release = slot.grant().release.get();
                     tracing::debug!(key = %request.key, release, "a grant came too late; queueing again");
                     self.meter.too_late();
-                    stale = Some(Stale { slot, seat: place.into_seat() });
+                    stale = Some(Box::new(Stale { slot, seat: place.into_seat() }));
                 }
                 Some(Outcome::Refused(Refusal::Moved)) => owner = self.owner_of(&request.key).await?,
                 Some(Outcome::MovedBy(epoch)) => {
-                    self.await_ring(epoch).await?;
+                    Box::pin(self.await_ring(epoch)).await?;
                     owner = self.owner_of(&request.key).await?;
                 }
                 Some(Outcome::Refused(refusal)) => return Err(RouteError::Refused(refusal)),
@@ -245,7 +249,9 @@ impl Router {
                     return Err(RouteError::TooManyConnections { max_connections });
                 }
                 Some(Outcome::TooManyInFlight { max_in_flight }) => return Err(RouteError::TooManyInFlight { max_in_flight }),
-                Some(Outcome::Adjusted(_) | Outcome::Explained(_)) | None => owner = self.successor(&request.key, owner).await?,
+                Some(Outcome::Adjusted(_) | Outcome::Explained(_)) | None => {
+                    owner = Box::pin(self.successor(&request.key, owner)).await?
+                }
             }
             is_return = true;
         }
@@ -272,10 +278,23 @@ impl Router {
 
     /// The owner by the newest ring; waits for a ring that has one, and for the way to it.
     async fn owner_of(&self, key: &ConnectionKey) -> Result<Owner, RouteError> {
+        let owner = self.ring.borrow().owner(key);
+        match self.here(owner) {
+            Some(found) => Ok(found),
+            // Boxed, as all that few acquires come to: each of them would have room for it otherwise.
+            None => Box::pin(self.owner_elsewhere(key)).await,
+        }
+    }
+
+    fn here(&self, owner: Option<ShardId>) -> Option<Owner> {
+        owner.and_then(|id| self.owners.shard(id).map(|shard| Owner::Here(id, shard)))
+    }
+
+    async fn owner_elsewhere(&self, key: &ConnectionKey) -> Result<Owner, RouteError> {
         let mut ring = self.ring.clone();
         loop {
             let owner = ring.borrow_and_update().owner(key);
-            if let Some(found) = owner.and_then(|id| self.owners.shard(id).map(|shard| Owner::Here(id, shard))) {
+            if let Some(found) = self.here(owner) {
                 return Ok(found);
             }
             let session = async {

@@ -232,6 +232,9 @@ impl<'a> Request<'a> {
 
     /// The first of deadline, timeout and longest wait.
     fn patience(&self) -> Result<Patience, InvalidInput> {
+        if (self.deadline, self.timeout, self.max_wait) == (None, None, None) {
+            return Ok(Patience::Endless);
+        }
         let clock = self.throttler.router().clock();
         let now = clock.now();
         let until = self.deadline.map(|deadline| clock.at(deadline));

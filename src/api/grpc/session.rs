@@ -1,8 +1,10 @@
 //! A session: many acquires over one stream.
 //!
 //! ```text
-//! client ── acquire(id), try_acquire(id) ──► waiting ──► granted(id), age, stamp ──► held ── done(id), give_back(id), reconcile(id) ──► ended(id), reconciled(id)
-//!        ── cancel(id) ────────────────────► left the queue: ended(id)
+//! client ── acquire(id), try_acquire(id) ─► waiting ─► granted(id), age, stamp ─► held ── done(id) ──────► nothing is said
+//!                                          │                                        ├─── give_back(id) ─► ended(id)
+//!                                          │                                        └─── reconcile(id) ─► reconciled(id)
+//!                                          └─ cancel(id) ─► left the queue: ended(id)
 //! ```
 //!
 //! Promises: one answer for each acquire, under its id; a message that is refused is answered under its id, and the stream lives on; a stream
@@ -10,12 +12,17 @@
 //! Must not: spawn. Everything is polled by the one who writes the stream, so what the client doesn't read stops what the server reads, and nothing grows.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use foldhash::fast::RandomState;
 use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::watch;
+use tokio::task::coop;
 use tonic::{Status, Streaming};
 
 use super::grant;
@@ -53,13 +60,15 @@ enum Open {
     Held(Box<Permit>),
 }
 
-/// One session, from its first message to its last answer.
+/// One session, from its first message to its last answer: the stream of its answers.
 pub(super) struct Session {
     throttler: Throttler,
     incoming: Streaming<v1::SessionRequest>,
-    draining: watch::Receiver<bool>,
+    /// Ends when the server is to stop.
+    stopping: BoxFuture<'static, ()>,
     max_requests: usize,
-    open: HashMap<RequestId, Open>,
+    /// Hashed fast: a client that makes its ids collide slows down nobody else.
+    open: HashMap<RequestId, Open, RandomState>,
     waiting: FuturesUnordered<Waiting>,
     /// The client's newest stamp.
     stamp_nanos: Option<u64>,
@@ -75,14 +84,15 @@ impl Session {
     pub(super) fn new(
         throttler: Throttler,
         incoming: Streaming<v1::SessionRequest>,
-        draining: watch::Receiver<bool>,
+        mut draining: watch::Receiver<bool>,
         max_requests: usize,
     ) -> Self {
-        let (open, waiting) = (HashMap::new(), FuturesUnordered::new());
+        let (open, waiting) = (HashMap::default(), FuturesUnordered::new());
+        let stopping = async move { stopping(&mut draining).await }.boxed();
         Self {
             throttler,
             incoming,
-            draining,
+            stopping,
             max_requests,
             open,
             waiting,
@@ -93,37 +103,33 @@ impl Session {
         }
     }
 
-    /// The next answer; `None` when the session is over.
-    pub(super) async fn next(&mut self) -> Option<Result<v1::SessionResponse, Status>> {
-        while !self.is_over() {
-            tokio::select! {
-                // Cancel-safe: a message is taken whole or stays.
-                message = self.incoming.message(), if !self.is_half_closed => match message {
-                    Ok(Some(message)) => {
-                        if let Some(answer) = self.take(message) {
-                            return Some(Ok(answer));
-                        }
-                    }
-                    Ok(None) => self.is_half_closed = true,
-                    Err(error) => {
-                        self.has_failed = true;
-                        return Some(Err(reworded(error)));
-                    }
-                },
-                // Cancel-safe: an acquire that has not ended stays in the set.
-                Some((id, ended)) = self.waiting.next(), if !self.waiting.is_empty() => {
-                    if let Some(answer) = self.settle(id, ended) {
-                        return Some(Ok(answer));
-                    }
-                }
-                // Cancel-safe: it only looks.
-                () = stopping(&mut self.draining) => {
-                    self.has_failed = true;
-                    return Some(Err(Problem::draining().into()));
-                }
-            }
+    /// What comes next: an end that is to be told, or a message to be taken. `None` for what needs no answer.
+    ///
+    /// Ends go first: what a client has asked for is told before more is read, and there are never more of them than it has asked for.
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<v1::SessionResponse, Status>>> {
+        // A client that goes on and on leaves others their turn.
+        let budget = ready!(coop::poll_proceed(context));
+        // Without any it is at its end, and polled no more until there is one.
+        if let Poll::Ready(Some((id, ended))) = self.waiting.poll_next_unpin(context) {
+            budget.made_progress();
+            return Poll::Ready(self.settle(id, ended).map(Ok));
         }
-        None
+        if self.is_half_closed {
+            return Poll::Pending;
+        }
+        let message = ready!(self.incoming.poll_next_unpin(context));
+        budget.made_progress();
+        Poll::Ready(match message {
+            Some(Ok(message)) => self.take(message).map(Ok),
+            Some(Err(error)) => {
+                self.has_failed = true;
+                Some(Err(reworded(error)))
+            }
+            None => {
+                self.is_half_closed = true;
+                None
+            }
+        })
     }
 
     /// Whether nothing more is to be said: what is held needs no answer.
@@ -144,35 +150,42 @@ impl Session {
             Message::GiveBack(give_back) => ("give_back", &give_back.request_id),
             Message::Reconcile(reconcile) => ("reconcile", &reconcile.request_id),
         };
-        let bytes = bytes.clone();
-        let said = match fields::request_id(&format!("{name}.request_id"), &bytes) {
-            Err(bad) => Err(Problem::from(bad)),
-            Ok(id) => match message {
-                Message::Acquire(acquire) => self.begin(id, Mode::Wait, wire::acquire(name, Some(acquire))),
-                Message::TryAcquire(acquire) => self.begin(id, Mode::Try, wire::try_acquire(name, Some(acquire))),
-                Message::Cancel(_) => self.cancel(id),
-                Message::Done(_) => self.end(id, drop),
-                Message::GiveBack(_) => self.end(id, Permit::give_back),
-                Message::Reconcile(reconcile) => self.reconcile(id, reconcile.usage),
-            },
+        let id = match fields::request_id("request_id", bytes) {
+            Ok(id) => id,
+            Err(bad) => {
+                let said = failed(Problem::from(bad.within(name)));
+                return Some(v1::SessionResponse { request_id: bytes.clone(), message: Some(said) });
+            }
         };
-        let said = said.unwrap_or_else(|problem| Some(failed(problem)))?;
-        Some(v1::SessionResponse { request_id: bytes, message: Some(said) })
+        let said = match message {
+            Message::Acquire(acquire) => self.begin(id, Mode::Wait, wire::acquire(name, Some(acquire))),
+            Message::TryAcquire(acquire) => self.begin(id, Mode::Try, wire::try_acquire(name, Some(acquire))),
+            Message::Cancel(_) => self.cancel(id),
+            Message::Done(_) => self.end(id, drop).map(|()| None),
+            Message::GiveBack(_) => self.end(id, Permit::give_back).map(|()| Some(Said::Ended(v1::Ended {}))),
+            Message::Reconcile(reconcile) => self.reconcile(id, reconcile.usage),
+        };
+        said.unwrap_or_else(|problem| Some(failed(problem))).map(|said| under(id, said))
     }
 
     fn begin(&mut self, id: RequestId, mode: Mode, parsed: Result<ParsedAcquire, BadField>) -> Result<Option<Said>, Problem> {
         let parsed = parsed?;
-        if self.open.contains_key(&id) {
-            return Err(Problem::request_id_in_use());
-        }
         // What was cancelled counts until it has left the queue.
-        if self.open.len().max(self.waiting.len()) >= self.max_requests {
+        let is_full = self.open.len().max(self.waiting.len()) >= self.max_requests;
+        let Entry::Vacant(open) = self.open.entry(id) else {
+            return Err(Problem::request_id_in_use());
+        };
+        if is_full {
             return Err(Problem::bound_reached("max_session_requests", self.max_requests));
         }
         let (leave, registration) = AbortHandle::new_pair();
-        let acquire = Abortable::new(answer(self.throttler.clone(), parsed, mode), registration);
-        self.waiting.push(Box::pin(async move { (id, End::Acquire(acquire.await)) }));
-        self.open.insert(id, Open::Waiting { mode, leave });
+        let throttler = self.throttler.clone();
+        self.waiting.push(Box::pin(async move {
+            // Made in its place: it is large, and every move copies it.
+            let acquire = Abortable::new(answer(throttler, parsed, mode), registration);
+            (id, End::Acquire(acquire.await))
+        }));
+        open.insert(Open::Waiting { mode, leave });
         Ok(None)
     }
 
@@ -187,29 +200,31 @@ impl Session {
     }
 
     /// Ends a request that is held, in the way of its client's choice.
-    fn end(&mut self, id: RequestId, end: impl FnOnce(Permit)) -> Result<Option<Said>, Problem> {
+    fn end(&mut self, id: RequestId, end: impl FnOnce(Permit)) -> Result<(), Problem> {
         match self.open.remove(&id) {
-            Some(Open::Held(permit)) => end(*permit),
+            Some(Open::Held(permit)) => {
+                end(*permit);
+                Ok(())
+            }
             Some(waiting @ Open::Waiting { .. }) => {
                 self.open.insert(id, waiting);
-                return Err(Problem::not_found("UNKNOWN_REQUEST", "this request has not been granted: cancel it"));
+                Err(Problem::not_found("UNKNOWN_REQUEST", "this request has not been granted: cancel it"))
             }
-            None => return Err(not_open()),
+            None => Err(not_open()),
         }
-        Ok(Some(Said::Ended(v1::Ended {})))
     }
 
     /// Ends a request that is held, and has the ledger told what it has taken; that is answered when the ledger knows.
     fn reconcile(&mut self, id: RequestId, usage: Option<v1::Usage>) -> Result<Option<Said>, Problem> {
         let Some(Open::Held(permit)) = self.open.get(&id) else {
-            return self.end(id, drop);
+            return self.end(id, drop).map(|()| None);
         };
         let claim = permit.claim();
         let actual = wire::usage("reconcile.usage", usage, claim.slot.cost)?;
         let throttler = self.throttler.clone();
         let reconcile = async move { told(throttler.reconcile(&claim, actual)).await };
         self.waiting.push(Box::pin(async move { (id, End::Reconcile(reconcile.await)) }));
-        self.end(id, drop).map(|_| None)
+        self.end(id, drop).map(|()| None)
     }
 
     /// What is to be said about something that has ended; nothing about an acquire that was cancelled, for that was answered.
@@ -219,15 +234,16 @@ impl Session {
             End::Reconcile(reconciled) => {
                 let reconciled = reconciled.and_then(|told| told.map_err(|error| Problem::of_reconcile(&error)));
                 let said = reconciled.map_or_else(failed, |reconciled| Said::Reconciled(super::reconciled(&reconciled)));
-                return Some(v1::SessionResponse { request_id: fields::request_id_bytes(id), message: Some(said) });
+                return Some(under(id, said));
             }
         };
-        let Some(Open::Waiting { mode, .. }) = self.open.remove(&id) else { return None };
+        let Entry::Occupied(mut open) = self.open.entry(id) else { return None };
+        let Open::Waiting { mode, .. } = *open.get() else { return None };
         let said = match ended {
             Ok(Answer::Granted(permit)) => {
-                let said = Said::Granted(self.granted(&permit));
-                self.open.insert(id, Open::Held(permit));
-                said
+                let said = Said::Granted(granted(&permit, self.stamp_nanos));
+                open.insert(Open::Held(permit));
+                return Some(under(id, said));
             }
             Ok(Answer::Throttled(retry_after)) => {
                 Said::Throttled(v1::Throttled { retry_after: Some(fields::to_span(retry_after)) })
@@ -240,15 +256,38 @@ impl Session {
                 failed(of_acquire(field, &error))
             }
         };
-        Some(v1::SessionResponse { request_id: fields::request_id_bytes(id), message: Some(said) })
+        open.remove();
+        Some(under(id, said))
     }
+}
 
-    /// A grant with its age. The stamp is one that the server had before it took the age: so the client's count since that stamp covers
-    /// everything that the age doesn't.
-    fn granted(&self, permit: &Permit) -> v1::Granted {
-        let age: Duration = permit.age();
-        v1::Granted { grant: Some(grant(permit)), stamp_nanos: self.stamp_nanos, age: Some(fields::to_span(age)) }
+impl Stream for Session {
+    type Item = Result<v1::SessionResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.is_over() && self.stopping.poll_unpin(context).is_ready() {
+            self.has_failed = true;
+            return Poll::Ready(Some(Err(Problem::draining().into())));
+        }
+        while !self.is_over() {
+            if let Some(said) = ready!(self.poll_step(context)) {
+                return Poll::Ready(Some(said));
+            }
+        }
+        Poll::Ready(None)
     }
+}
+
+/// A grant with its age. The stamp is one that the server had before it took the age: so the client's count since that stamp covers
+/// everything that the age doesn't.
+fn granted(permit: &Permit, stamp_nanos: Option<u64>) -> v1::Granted {
+    let age: Duration = permit.age();
+    v1::Granted { grant: Some(grant(permit)), stamp_nanos, age: Some(fields::to_span(age)) }
+}
+
+/// An answer to the request of this id.
+fn under(id: RequestId, said: Said) -> v1::SessionResponse {
+    v1::SessionResponse { request_id: fields::request_id_bytes(id), message: Some(said) }
 }
 
 fn not_open() -> Problem {

@@ -2,11 +2,8 @@
 //!
 //! Promises: a caller that goes away leaves the queue, for the wait is in its call's own future; every call ends when the server stops.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::Stream;
 use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
@@ -61,7 +58,7 @@ const fn outcome(grant: Option<&v1::Grant>) -> v1::Outcome {
 
 #[tonic::async_trait]
 impl ThrottleService for ThrottleApi {
-    type SessionStream = Pin<Box<dyn Stream<Item = Result<v1::SessionResponse, Status>> + Send>>;
+    type SessionStream = Session;
 
     async fn acquire(&self, request: Request<v1::AcquireRequest>) -> Result<Response<v1::AcquireResponse>, Status> {
         let deadline = call_deadline(request.metadata()).map_err(Problem::from)?;
@@ -115,11 +112,7 @@ impl ThrottleService for ThrottleApi {
     async fn session(&self, request: Request<Streaming<v1::SessionRequest>>) -> Result<Response<Self::SessionStream>, Status> {
         let throttler = self.throttler.clone();
         let session = Session::new(throttler, request.into_inner(), self.draining.clone(), self.bounds.max_session_requests);
-        let answers = futures_util::stream::unfold(session, |mut session: Session| {
-            let step = async move { session.next().await.map(|answer| (answer, session)) };
-            Box::pin(step) as Pin<Box<dyn Future<Output = _> + Send>>
-        });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(session))
     }
 }
 
