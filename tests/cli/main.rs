@@ -21,3 +21,4 @@ mod problems;
 mod recover;
 mod serving;
 mod support;
+mod top;

@@ -1,4 +1,4 @@
-//! `turnstile limits`, `connections`, `queue`, `pause`, `resume`, `penalize` and `top`, against a real node.
+//! `turnstile limits`, `connections`, `queue`, `pause`, `resume` and `penalize`, and `top` without a terminal, against a real node.
 
 use serde_json::{Value, json};
 use tonic::transport::Endpoint;

@@ -48,7 +48,7 @@ impl Rule {
     /// The field that breaks its rule.
     pub(crate) fn read(message: &v1::LimitRule) -> Result<Self, BadField> {
         let pattern = message.pattern.clone().unwrap_or_default();
-        let limits = message.limits.iter().map(|limit| fields::limit("limits", limit));
+        let limits = message.limits.iter().map(|limit| fields::limit(limit).map_err(|bad| bad.within("limits")));
         Ok(Self { platform: pattern.platform, connection: pattern.connection, limits: limits.collect::<Result<_, _>>()? })
     }
 
@@ -77,7 +77,7 @@ impl Connection {
     pub(crate) fn read(message: &v1::ConnectionReport) -> Result<Self, BadField> {
         let v1::ConnectionKey { platform, connection } = message.key.clone().unwrap_or_default();
         let fill = |fill: &v1::LimitFill| {
-            let limit = fields::limit("limits", &fill.limit.unwrap_or_default())?;
+            let limit = fields::limit(&fill.limit.unwrap_or_default()).map_err(|bad| bad.within("limits"))?;
             Ok::<_, BadField>((limit, fill.used))
         };
         let pause = match message.paused_for {

@@ -8,7 +8,6 @@ use std::process::{ExitCode, ExitStatus};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use tokio::process::{Child, Command};
 
-use super::exec::killed_by;
 use crate::cli::shutdown::Signals;
 
 /// The exit codes of commands that are not there, and of those that can't be run, as shells have them.
@@ -71,4 +70,9 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         (None, Some(signal)) => killed_by(signal),
         (None, None) => ExitCode::FAILURE,
     }
+}
+
+/// The exit code of who was ended by a signal, as shells have it.
+pub(super) fn killed_by(signal: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX))
 }

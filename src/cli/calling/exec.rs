@@ -76,7 +76,7 @@ pub(crate) async fn run(args: ExecArgs) -> Result<ExitCode, ExecError> {
     let ended = tokio::select! {
         ended = taken => ended?,
         // Dropping the wait leaves the queue.
-        signal = signals.next() => return Ok(killed_by(signal.as_raw())),
+        signal = signals.next() => return Ok(child::killed_by(signal.as_raw())),
     };
     if args.json {
         eprint!("{}", json_line(&ended)?);
@@ -108,9 +108,4 @@ async fn give_back(addresses: &[String], permit: Vec<u8>) {
     if let Err(error) = released.await {
         eprintln!("turnstile: the slot could not be given back: {error}");
     }
-}
-
-/// The exit code of who was ended by a signal, as shells have it.
-pub(super) fn killed_by(signal: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(signal.saturating_add(128)).unwrap_or(u8::MAX))
 }
