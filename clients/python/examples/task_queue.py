@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import random
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from multiprocessing.queues import SimpleQueue
 
 import turnstile.dev
 from turnstile import RateLimit, Turnstile, throttle
@@ -37,7 +36,7 @@ class Worked:
     """When the function started, by the monotonic clock, which all processes of a machine share; in nanoseconds."""
 
 
-def work(seed: int, seconds: float, window: float, nodes: Sequence[str], results: SimpleQueue[Worked]) -> None:
+def work(seed: int, seconds: float, window: float, nodes: Sequence[str]) -> Worked:
     """A worker: calls the function again and again."""
     pauses = random.Random(seed)
     worked = Worked([], [])
@@ -54,26 +53,16 @@ def work(seed: int, seconds: float, window: float, nodes: Sequence[str], results
         if sync_all() is None:
             worked.throttled_seconds.append(time.perf_counter() - began)
         time.sleep(pauses.uniform(0, LONGEST_PAUSE_SECONDS))
-    results.put(worked)
+    return worked
 
 
 def run(arguments: argparse.Namespace, nodes: Sequence[str]) -> list[Worked]:
-    """Runs the workers, each in a process of its own."""
-    results: SimpleQueue[Worked] = SimpleQueue(ctx=multiprocessing.get_context())
-    workers = [
-        multiprocessing.Process(
-            target=work,
-            # Each begins with another node, as workers on other machines would.
-            args=(seed, arguments.seconds, arguments.window, [*nodes[seed % len(nodes) :], *nodes[: seed % len(nodes)]], results),
-        )
-        for seed in range(arguments.workers)
-    ]
-    for worker in workers:
-        worker.start()
-    worked = [results.get() for _ in workers]
-    for worker in workers:
-        worker.join()
-    return worked
+    """Runs the workers, each in a process of its own. A call that raises ends them all."""
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        # Each begins with another node, as workers on other machines would.
+        orders = [[*nodes[first:], *nodes[:first]] for first in (seed % len(nodes) for seed in range(arguments.workers))]
+        working = [pool.submit(work, seed, arguments.seconds, arguments.window, order) for seed, order in enumerate(orders)]
+        return [one.result() for one in working]
 
 
 def report(worked: Sequence[Worked], window: float) -> dict[str, object]:

@@ -123,9 +123,13 @@ class Cluster:
         )
         for node in cluster.nodes:
             node.spawn()
-        for node in cluster.nodes:
-            node.serves()
-        wait_until(lambda: cluster.owns_in_all() is not None, what="a cluster of three that all own")
+        try:
+            for node in cluster.nodes:
+                node.serves()
+            wait_until(cluster.is_whole, within=30, what="a cluster of three that all own")
+        except BaseException:
+            cluster.end()
+            raise
         return cluster
 
     @property
@@ -138,10 +142,11 @@ class Cluster:
         asked = [BINARY, *command, "--node", ",".join(self.addresses)]
         return subprocess.run(asked, check=False, capture_output=True, text=True, env=environment(), timeout=30).stdout
 
-    def owns_in_all(self) -> object:
-        """Connections have owners at each of the three nodes, or ``None``."""
-        owners = {self.owner("probe", str(number)) for number in range(12)}
-        return owners if len(owners) == 3 else None
+    def is_whole(self) -> bool:
+        """The three are one cluster, each of them owns connections, and all know it."""
+        said = json.loads(self.ask("status", "--json"))
+        rings = {(node.get("cluster"), node.get("epoch"), len(node.get("members", []))) for node in said["nodes"]}
+        return len(rings) == 1 and all(members == 3 for _, _, members in rings)
 
     def owner(self, platform: str, connection: str) -> str:
         """The address of the node that owns a connection; empty while nobody does."""

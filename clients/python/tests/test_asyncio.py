@@ -4,10 +4,11 @@ import asyncio
 import itertools
 import time
 import urllib.request
+from typing import Any
 
 import pytest
 
-from turnstile import AsyncPermit, AsyncTurnstile, Connection, DeadlineExceeded, RateLimit, Turnstile, Unavailable, throttle
+from turnstile import AsyncPermit, AsyncTurnstile, Connection, DeadlineExceeded, RateLimit, Turnstile, Unavailable, WrongType, throttle
 
 from .support import MEASURED, NodeProcess, free_ports
 
@@ -138,6 +139,81 @@ def test_who_is_cancelled_when_the_slot_has_come_gives_it_back(shared_node: Node
                 await waiter
             async with client.acquire(connection, timeout=5):
                 pass
+
+    asyncio.run(main())
+
+
+def test_who_is_cancelled_while_no_node_is_there_asks_none_that_comes(name: str) -> None:
+    node = NodeProcess(["--memory"], address=f"127.0.0.1:{free_ports(1)[0]}")
+
+    async def main() -> None:
+        async with AsyncTurnstile([node.address]) as client:
+            waiter = asyncio.create_task(acquired(client, limited(name)))
+            # One turn of the loop begins the wait.
+            await asyncio.sleep(0)
+            waiter.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+            node.spawn()
+            await asyncio.to_thread(node.serves)
+            (await client.acquire(limited(name))).done()
+            assert metric(node, "turnstile_grants_total") == 1
+
+    try:
+        asyncio.run(main())
+    finally:
+        node.end()
+
+
+def test_a_call_that_is_cancelled_while_it_runs_keeps_its_slot(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        has_begun = asyncio.Event()
+
+        async def call() -> None:
+            has_begun.set()
+            await asyncio.Event().wait()
+
+        async with AsyncTurnstile([shared_node.address]) as client:
+            calling = asyncio.create_task(client.throttle(limited(name, window=60), call))
+            await has_begun.wait()
+            calling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+            assert await client.try_acquire(limited(name, window=60)) is None
+
+    asyncio.run(main())
+
+
+def test_a_function_that_raises_runs_once_and_one_that_returns_none_has_run(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        ran: list[str] = []
+
+        async def raises() -> None:
+            ran.append("raises")
+            raise KeyError("mine")
+
+        async def returns_none() -> None:
+            ran.append("returns")
+
+        async with AsyncTurnstile([shared_node.address]) as client:
+            connection = limited(name, count=2, window=60)
+            with pytest.raises(KeyError, match="mine"):
+                await client.throttle(connection, raises)
+            await client.throttle(connection, returns_none)
+            await client.try_throttle(connection, returns_none)
+            assert ran == ["raises", "returns"]
+
+    asyncio.run(main())
+
+
+def test_what_can_not_be_called_is_named_before_a_slot_is_used(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        nothing: Any = None
+        async with AsyncTurnstile([shared_node.address]) as client:
+            for throttled in (client.throttle, client.try_throttle):
+                with pytest.raises(WrongType, match="fn"):
+                    await throttled(limited(name, window=60), nothing)
+            assert await client.try_acquire(limited(name, window=60)) is not None
 
     asyncio.run(main())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,10 @@ from turnstile import (
     NotOpen,
     RateLimit,
     Turnstile,
+    WrongType,
+    _process,
 )
+from turnstile._waiting import Held
 
 from .support import wait_until
 
@@ -102,6 +107,30 @@ def test_a_wrong_argument_is_named(client: Turnstile, name: str, arguments: dict
     with pytest.raises(InvalidInput) as refused:
         client.acquire(limited(name), **arguments)  # type: ignore[arg-type]
     assert refused.value.field == field
+
+
+def test_a_permit_that_is_dropped_has_ended_once(client: Turnstile, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[Held] = []
+    monkeypatch.setattr(client._lease.session, "done", ended.append)
+    with client.acquire(limited(name, count=2)):
+        pass
+    assert len(ended) == 1
+    client.acquire(limited(name, count=2))
+    gc.collect()
+    assert len(ended) == 2
+
+
+async def waits() -> None: ...
+
+
+@pytest.mark.parametrize("fn", [None, 7, waits])
+def test_what_can_not_be_called_is_named_before_a_slot_is_used(client: Turnstile, name: str, fn: Any) -> None:
+    connection = limited(name, window=60)
+    for throttled in (client.throttle, client.try_throttle):
+        with pytest.raises(WrongType) as refused:
+            throttled(connection, fn)
+        assert refused.value.field == "fn"
+    assert client.try_acquire(connection) is not None
 
 
 def test_a_cost_over_the_limit_is_refused_at_once(client: Turnstile, name: str) -> None:
@@ -201,6 +230,26 @@ def test_all_clients_of_a_process_share_one_session(client: Turnstile, name: str
     with pytest.raises(turnstile.Closed):
         other.acquire(limited(name))
     assert client.throttle(limited(name), lambda: 1) == 1
+
+
+def test_a_client_that_is_closed_while_its_first_call_begins_begins_nothing(name: str) -> None:
+    mine = Turnstile(["127.0.0.1:1"])
+    ended: list[BaseException] = []
+
+    def begin() -> None:
+        try:
+            mine.try_throttle(limited(name), lambda: None)
+        except turnstile.TurnstileError as error:
+            ended.append(error)
+
+    caller = threading.Thread(target=begin)
+    with _process._sessions.lock:
+        caller.start()
+        wait_until(lambda: sys._current_frames()[caller.ident or 0].f_code.co_name == "session", what="a call that waits for the lock")
+        # As by a close that has just had it.
+        mine._lease._is_closed = True
+    caller.join(10)
+    assert [type(error) for error in ended] == [turnstile.Closed]
 
 
 def test_a_session_that_is_closed_ends_whoever_waits(name: str, client: Turnstile) -> None:

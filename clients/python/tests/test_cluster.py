@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from turnstile import AsyncTurnstile, Connection, RateLimit, Turnstile
 from .support import BINARY, IS_LONG, MEASURED, Cluster, NodeProcess, environment
 
 EXAMPLE = Path(__file__).parents[1] / "examples/task_queue.py"
-SECONDS, WINDOW = (60.0, 3.0) if IS_LONG else (12.0, 2.0)
+SECONDS, WINDOW = 60.0 if IS_LONG else 15.0, 3.0
 
 
 def longest_gap(nodes: list[str], noise: Noise) -> float:
@@ -73,9 +74,9 @@ class Noise:
         return sorted(self._late)[len(self._late) * 99 // 100]
 
 
-def judge(lines: list[str], nodes: list[str], noise: Noise) -> None:
-    """Every two starts are a window apart, gaps are bounded, and who has no slot is told at once."""
-    found = json.loads(lines[-1])
+def judge(lines: list[str], nodes: list[str], noise: Noise) -> dict[str, Any]:
+    """Every two starts are a window apart, gaps are bounded, and no call has raised. What the example has found."""
+    found: dict[str, Any] = json.loads(lines[-1])
     longest = longest_gap(nodes, noise)
     MEASURED.append(
         f"{found['started']} starts {found['shortestGapSeconds']:.3f} to {found['longestGapSeconds']:.3f} s apart (at most {longest:.3f}), "
@@ -86,8 +87,7 @@ def judge(lines: list[str], nodes: list[str], noise: Noise) -> None:
     assert found["longestGapSeconds"] <= longest
     assert found["started"] >= SECONDS / longest - 1
     assert found["throttled"] > SECONDS * 40
-    # A call hops from its thread to that of the session, to the node, and back.
-    assert found["throttledSecondsP99"] < 0.02 + 4 * noise.seconds
+    return found
 
 
 def test_four_processes_start_a_function_once_in_each_window(shared_node: NodeProcess) -> None:
@@ -95,8 +95,11 @@ def test_four_processes_start_a_function_once_in_each_window(shared_node: NodePr
         assert example.stdout is not None
         with Noise() as noise:
             lines = example.stdout.readlines()
-        judge(lines, [shared_node.address], noise)
+        found = judge(lines, [shared_node.address], noise)
     assert example.returncode == 0
+    # 3 to 5 ms where processes are woken in time. Where they are not, because others want more than the cores, each of the hops of a call
+    # (to the session's thread, to the node, and back) waits for its turn, of which the node and the client are innocent.
+    assert found["throttledSecondsP99"] < 0.02 + 4 * noise.seconds
 
 
 def test_the_owner_killed_in_the_middle_changes_neither(cluster: Cluster) -> None:
@@ -119,35 +122,38 @@ def test_the_owner_killed_in_the_middle_changes_neither(cluster: Cluster) -> Non
 
 
 def test_who_waits_is_served_in_order_and_within_the_limit_when_the_owner_is_killed(cluster: Cluster) -> None:
-    connection = Connection("test", "killed", rate_limit=RateLimit(1, 0.5))
-    owner = cluster.owner("test", "killed")
+    owner = cluster.owner("test", "ordered")
     # It speaks with the owner itself, so its session ends, too.
-    order = [owner, *(address for address in cluster.addresses if address != owner)]
-    starts: list[tuple[float, int]] = []
+    nodes = [owner, *(address for address in cluster.addresses if address != owner)]
+    same = next(name for name in map(str, itertools.count()) if cluster.owner("test", name) == owner)
+    # Who is reached too late waits again and others may go first, as happens on a busy machine: order is judged where nobody is too late,
+    # and the limit where nobody may be.
+    ordered = Connection("test", "ordered", rate_limit=RateLimit(1, 0.5, delivery_bound_seconds=0))
+    spaced = Connection("test", same, rate_limit=RateLimit(1, 0.5))
+    starts: dict[Connection, list[tuple[float, int]]] = {ordered: [], spaced: []}
 
     async def main() -> None:
-        async with AsyncTurnstile(order) as client:
-            (await client.acquire(connection)).done()
+        async with AsyncTurnstile(nodes) as client:
 
-            async def call(number: int) -> None:
+            async def call(connection: Connection, number: int) -> None:
                 async with client.acquire(connection):
-                    starts.append((time.monotonic(), number))
+                    starts[connection].append((time.monotonic(), number))
 
             calls = []
             for number in range(8):
-                calls.append(asyncio.create_task(call(number)))
+                calls += [asyncio.create_task(call(connection, number)) for connection in starts]
                 # Ages tell them apart at the next owner.
                 await asyncio.sleep(0.02)
-            await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.to_thread(cluster.at(owner).kill)
-            await asyncio.wait_for(asyncio.gather(*calls), 20)
+            await asyncio.wait_for(asyncio.gather(*calls), 60)
 
     asyncio.run(main())
-    assert [number for _, number in starts] == list(range(8))
-    gaps = [later[0] - earlier[0] for earlier, later in itertools.pairwise(starts)]
-    MEASURED.append(f"waits through a kill: {min(gaps):.3f} to {max(gaps):.3f} s apart")
-    assert min(gaps) >= 0.5
-    assert max(gaps) < 4
+    assert [number for _, number in starts[ordered]] == list(range(8))
+    assert len(starts[spaced]) == 8
+    gaps = {connection: [later[0] - earlier[0] for earlier, later in itertools.pairwise(times)] for connection, times in starts.items()}
+    MEASURED.append(f"waits through a kill: {min(gaps[spaced]):.3f} to {max(gaps[ordered]):.3f} s apart")
+    assert min(gaps[spaced]) >= 0.5
+    assert max(gaps[ordered]) < 4
 
 
 @pytest.mark.skipif(not IS_LONG, reason="set TURNSTILE_TEST_LONG=1 for the long forms")

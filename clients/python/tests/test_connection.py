@@ -51,6 +51,7 @@ def test_several_limits_are_a_list() -> None:
         ({"rateLimit": {**LIMIT, "windowSeconds": 0.0009}, "platform": "a", "connection": "b"}, "rateLimit.windowSeconds", InvalidInput),
         ({"rateLimit": {**LIMIT, "windowSeconds": 604_801}, "platform": "a", "connection": "b"}, "rateLimit.windowSeconds", InvalidInput),
         ({"rateLimit": {**LIMIT, "windowSeconds": math.nan}, "platform": "a", "connection": "b"}, "rateLimit.windowSeconds", InvalidInput),
+        ({"rateLimit": {**LIMIT, "windowSeconds": 10**400}, "platform": "a", "connection": "b"}, "rateLimit.windowSeconds", InvalidInput),
         ({"rateLimit": {**LIMIT, "algorithm": "luck"}, "platform": "a", "connection": "b"}, "rateLimit.algorithm", InvalidInput),
         ({"rateLimit": {**LIMIT, "burst": 2}, "platform": "a", "connection": "b"}, "rateLimit.burst", InvalidInput),
         ([], "connection", WrongType),
@@ -64,13 +65,33 @@ def test_a_wrong_shape_is_named_by_its_field(shape: Any, field: str, error: type
     assert isinstance(raised.value, TypeError) == (error is WrongType)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((3, "1s"), "window_seconds: is '1s': it takes a number of seconds"),
+        ((3, 0), "window_seconds: is 0 s: it takes 0.001 s to 604800 s"),
+        ((0, 1), "request_count: is 0: it takes 1 to 4294967295"),
+    ],
+)
+def test_an_error_says_what_was_given_and_what_is_taken(arguments: Any, message: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        RateLimit(*arguments)
+    assert str(raised.value) == message
+
+
+def test_what_is_neither_a_limit_nor_a_mapping_is_told_what_is() -> None:
+    anything: Any = (3, 1)
+    with pytest.raises(WrongType, match=r"^rate_limit\[0\]: is 3: it takes a RateLimit or a mapping$"):
+        Connection("a", "b", rate_limit=anything)
+
+
 def test_the_default_delivery_bound_is_that_of_the_nodes() -> None:
     bounds = [RateLimit(1, window).delivery_bound for window in (0.001, 2, 5, 10, 600)]
     assert bounds == [0.02, 0.02, 0.05, 0.1, 0.1]
     assert RateLimit(1, 1, delivery_bound_seconds=0).delivery_bound == 0
 
 
-@pytest.mark.parametrize("nodes", [[], ["here"], ["a:0"], ["a:65536"], ["a:b"], "127.0.0.1:7878", [7], [":7878"]])
+@pytest.mark.parametrize("nodes", [[], ["here"], ["a:0"], ["a:65536"], ["a:b"], "127.0.0.1:7878", [7], [":7878"], ["http://a:1"]])
 def test_what_is_no_address_is_refused(nodes: Any) -> None:
     with pytest.raises(InvalidInput, match="nodes"):
         Turnstile(nodes)

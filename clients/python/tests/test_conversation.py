@@ -7,8 +7,10 @@ from concurrent.futures import CancelledError
 from typing import cast
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2, status_pb2
 
-from turnstile import AlreadyGranted, Connection, NotNow, RateLimit, RequestIdReused
+from turnstile import AlreadyGranted, Connection, DeadlineExceeded, NotNow, RateLimit, RequestIdReused, Superseded, Unavailable
 from turnstile._conversation import Conversation
 from turnstile._grpc import Broken, Ended, Message, Opened
 from turnstile._link import Link
@@ -70,8 +72,14 @@ def granted(aged: float, delivery: float = 0.02) -> v1.Granted:
     return grant
 
 
-def failed(code: int) -> v1.Failed:
-    return v1.Failed(code=code, message="no")
+def failed(code: int, reason: str = "") -> v1.Failed:
+    return v1.Failed(code=code, message="no", status_details=details(reason))
+
+
+def details(reason: str) -> bytes:
+    detail = AnyMessage()
+    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="turnstile"))
+    return bytes(status_pb2.Status(details=[detail]).SerializeToString())
 
 
 def test_a_grant_in_time_is_handed_out() -> None:
@@ -97,6 +105,24 @@ def test_a_grant_that_may_be_too_old_is_given_back_and_asked_for_again_with_its_
     answer(conversation, waiting, ended=v1.Ended())
     answer(conversation, waiting, granted=granted(aged=0))
     assert waiting.future.done()
+
+
+def test_an_answer_that_has_crossed_a_cancel_is_not_for_who_asks_by_the_same_id_next() -> None:
+    for crossed in ({"granted": granted(aged=0)}, {"throttled": v1.Throttled()}, {"failed": failed(8)}):
+        conversation, link = begun()
+        waiting, same = Waiting.of(CONNECTION), Waiting.of(CONNECTION)
+        same.request_id = waiting.request_id
+        conversation.take(waiting)
+        conversation.leave(waiting)
+        conversation.take(same)
+        assert link.words() == ["acquire", "cancel", "acquire"]
+        answer(conversation, waiting, **crossed)
+        # What the cancel is answered with: it came after the other answer, or before it.
+        over: dict[str, object] = {"ended": v1.Ended()} if "granted" in crossed else {"failed": failed(5)}
+        answer(conversation, waiting, **over)
+        assert not same.future.done()
+        answer(conversation, same, granted=granted(aged=0))
+        assert same.future.result(0).request_id == same.request_id
 
 
 def test_a_grant_of_any_age_will_do_where_any_jitter_is_accepted() -> None:
@@ -143,6 +169,40 @@ def test_stamps_are_sent_at_every_quarter_of_the_tightest_bound_that_waits() -> 
     assert now + 0.02 < conversation.tend(now) <= now + 0.025
 
 
+def test_stamps_are_as_frequent_as_the_bound_of_a_stale_grant_asks() -> None:
+    conversation, link = begun()
+    loose, tight = Waiting.of(Connection("test", "loose", rate_limit=RateLimit(1, 600))), Waiting.of(CONNECTION)
+    conversation.take(loose)
+    # Operators' limits may be tighter than those of the caller.
+    answer(conversation, loose, granted=granted(aged=0.009, delivery=0.008))
+    now = time.monotonic()
+    assert conversation.tend(now) <= now + 0.002
+    conversation.leave(loose)
+    assert not conversation._bounds
+    conversation.take(tight)
+    answer(conversation, tight, granted=granted(aged=0.009, delivery=1e-6))
+    link.words()
+    # Not in a tight loop, however tight the bound is.
+    assert conversation.tend(conversation._stamped_at) == conversation._stamped_at + 0.001
+
+
+def test_who_was_served_is_forgotten_long_before_the_timeout() -> None:
+    conversation, _ = begun()
+    late = Waiting.of(CONNECTION, timeout=3600)
+    conversation.take(late)
+    for _ in range(1000):
+        waiting = Waiting.of(CONNECTION, timeout=3600)
+        conversation.take(waiting)
+        answer(conversation, waiting, granted=granted(aged=0))
+    assert len(conversation._expiries) < 100
+    # And who still waits has an end.
+    late.began_at -= 3600 * 10**9
+    conversation.lose("killed")
+    conversation.tend(time.monotonic())
+    with pytest.raises(DeadlineExceeded):
+        late.future.result(0)
+
+
 def test_whoever_waits_goes_to_the_next_node_in_order_and_with_its_age() -> None:
     conversation, _ = begun()
     waiters = [Waiting.of(CONNECTION) for _ in range(3)]
@@ -174,6 +234,20 @@ def test_a_slot_that_was_granted_through_a_lost_session_is_asked_for_under_anoth
     assert waiting.future.done()
 
 
+def test_a_chosen_id_that_was_granted_through_a_lost_session_is_told() -> None:
+    for code, reason in ((6, AlreadyGranted), (10, Superseded)):
+        conversation, _ = begun()
+        waiting = Waiting.of(CONNECTION, request_id=b"0123456789abcdef")
+        conversation.take(waiting)
+        conversation.lose("killed")
+        link = Recorder()
+        conversation.begin(cast("Link", link))
+        answer(conversation, waiting, failed=failed(code, "ALREADY_GRANTED" if code == 6 else "SUPERSEDED"))
+        assert link.words() == ["acquire"]
+        with pytest.raises(reason):
+            waiting.future.result(0)
+
+
 def test_no_more_calls_are_made_at_once_than_the_node_takes() -> None:
     conversation, link = begun()
     calls = [Call("Reconcile", b"", time.monotonic() + 10) for _ in range(3)]
@@ -189,6 +263,29 @@ def test_no_more_calls_are_made_at_once_than_the_node_takes() -> None:
     conversation.hear(Ended(3, 0, "", b""))
     assert link.calls == [3, 5, 7]
     assert [call.future.done() for call in calls] == [True, False, False]
+
+
+def test_a_call_whose_answer_came_without_its_end_is_not_sent_again() -> None:
+    conversation, link = begun()
+    link.room = 2
+    answered, left, lost = (Call("Reconcile", b"", time.monotonic() + 10) for _ in range(3))
+    conversation.hear(Opened(STREAM))
+    conversation.call(answered)
+    conversation.hear(Message(3, b"answer"))
+    # A second answer to it is one too many.
+    conversation.hear(Message(3, b"another"))
+    conversation.call(left)
+    left.future.cancel()
+    conversation.call(lost)
+    conversation.lose("killed")
+    link = Recorder()
+    link.room = 3
+    conversation.begin(cast("Link", link))
+    conversation.hear(Opened(STREAM))
+    assert link.calls == [3]
+    conversation.hear(Message(3, b"answer"))
+    assert answered.future.result(0) == lost.future.result(0) == b"answer"
+    assert conversation.is_idle
 
 
 def test_a_request_id_that_its_caller_has_used_before_is_told() -> None:
@@ -209,8 +306,26 @@ def test_a_node_that_can_not_serve_is_left() -> None:
     waiting = Waiting.of(CONNECTION)
     conversation.take(waiting)
     with pytest.raises(Broken):
-        answer(conversation, waiting, failed=failed(14))
+        answer(conversation, waiting, failed=failed(14, "SERVER_STOPPING"))
     assert not waiting.future.done()
+
+
+def test_an_owner_that_does_not_answer_ends_only_what_was_asked_of_it() -> None:
+    conversation, link = begun()
+    link.room = 1
+    asked, other = Waiting.of(CONNECTION), Waiting.of(Connection("test", "other", rate_limit=RateLimit(1, 2)))
+    call = Call("Reconcile", b"", time.monotonic() + 10)
+    conversation.hear(Opened(STREAM))
+    conversation.take(asked)
+    conversation.take(other)
+    conversation.call(call)
+    answer(conversation, asked, failed=failed(14, "OWNER_UNAVAILABLE"))
+    conversation.hear(Ended(3, 14, "no", details("OWNER_UNAVAILABLE")))
+    for future in (asked.future, call.future):
+        with pytest.raises(Unavailable):
+            future.result(0)
+    answer(conversation, other, granted=granted(aged=0))
+    assert other.future.done()
 
 
 def test_a_stale_slot_of_a_lost_session_is_asked_for_anew() -> None:
@@ -228,15 +343,9 @@ def test_a_stale_slot_of_a_lost_session_is_asked_for_anew() -> None:
 
 
 def test_the_reason_of_a_refusal_is_an_exception() -> None:
-    from google.protobuf.any_pb2 import Any as AnyMessage
-    from google.rpc import error_details_pb2, status_pb2
-
-    detail = AnyMessage()
-    detail.Pack(error_details_pb2.ErrorInfo(reason="ALREADY_GRANTED", domain="turnstile"))
     conversation, _ = begun()
     waiting = Waiting.of(CONNECTION)
     conversation.take(waiting)
-    refusal = v1.Failed(code=6, message="granted", status_details=status_pb2.Status(details=[detail]).SerializeToString())
-    answer(conversation, waiting, failed=refusal)
+    answer(conversation, waiting, failed=failed(6, "ALREADY_GRANTED"))
     with pytest.raises(AlreadyGranted):
         waiting.future.result(0)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -8,6 +12,9 @@ from turnstile import Connection, InvalidInput, RateLimit, Turnstile, WrongType,
 from turnstile.testing import FakeTurnstile, installed
 
 from .support import free_ports
+
+if TYPE_CHECKING:
+    from typing_extensions import assert_type
 
 ONCE = RateLimit(1, 60)
 
@@ -54,9 +61,61 @@ def test_methods_are_taken() -> None:
         def run(self) -> Job:
             return self
 
+        @classmethod
+        @throttle("class", rate=ONCE, client=FakeTurnstile())
+        def of_class(cls) -> type[Job]:
+            return cls
+
+        @staticmethod
+        @throttle("static", rate=ONCE, client=FakeTurnstile())
+        def static(word: str) -> str:
+            return word
+
     job = Job()
     assert job.run() is job
     assert Job().run() is None
+    assert [Job.of_class(), job.of_class()] == [Job, None]
+    assert [Job.static("a"), job.static("b")] == ["a", None]
+
+
+def test_a_type_checker_knows_what_a_call_returns() -> None:
+    fake = FakeTurnstile()
+
+    @throttle("plain", rate=ONCE, client=fake)
+    def plain(word: str, *, times: int = 1) -> str:
+        return word * times
+
+    @throttle("valued", rate=ONCE, client=fake, on_throttled=0)
+    def valued() -> str:
+        return "ran"
+
+    @throttle("waited", rate=ONCE, client=fake)
+    async def waited(word: str) -> str:
+        return word
+
+    async def later(_word: str) -> int:
+        return 1
+
+    @throttle("answered", rate=ONCE, client=fake, on_throttled=later)
+    async def answered(word: str) -> str:
+        return word
+
+    if TYPE_CHECKING:
+        assert_type(plain("a", times=2), str | None)
+        assert_type(valued(), str | int)
+        # An error that is not there is one, too.
+        plain(7)  # type: ignore[arg-type]
+        valued("a")  # type: ignore[call-arg]
+
+    async def main() -> list[str | int | None]:
+        if TYPE_CHECKING:
+            assert_type(await waited("a"), str | None)
+            assert_type(await answered("a"), str | int)
+        return [await waited("a"), await answered("a"), await answered("b")]
+
+    assert [plain("a", times=2), valued(), *asyncio.run(main())] == ["aa", "ran", "a", "a", 1]
+    assert inspect.signature(plain) == inspect.signature(inspect.unwrap(plain))
+    assert inspect.iscoroutinefunction(waited)
 
 
 @pytest.mark.parametrize(("on_throttled", "answer"), [("later", "later"), (0, 0), (lambda word: f"not {word}", "not now")])
@@ -84,6 +143,118 @@ def test_a_function_that_raises_keeps_its_slot_unless_it_is_released(release_on_
     except KeyError:
         assert release_on_error
     assert len(ran) == runs
+
+
+def test_a_call_that_was_cancelled_may_have_reached_somebody_and_keeps_its_slot() -> None:
+    @throttle("cancelled", rate=ONCE, client=FakeTurnstile(), release_on_error=True)
+    async def call() -> str:
+        await asyncio.Event().wait()
+        return "ran"
+
+    async def main() -> None:
+        first = asyncio.create_task(call())
+        await asyncio.sleep(0.01)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await asyncio.wait_for(call(), 1) is None
+
+    asyncio.run(main())
+
+
+def test_an_unthrottled_function_that_raises_is_not_said_to_have_raised_for_want_of_a_node() -> None:
+    fake = FakeTurnstile(is_reachable=False)
+
+    def raises() -> None:
+        raise KeyError
+
+    async def raises_async() -> None:
+        raise KeyError
+
+    calls: list[Callable[[], object]] = [
+        throttle("open", rate=ONCE, client=fake, on_unreachable="open")(raises),
+        throttle("throttled", rate=ONCE, client=fake, on_throttled=raises)(list),
+        lambda: fake.try_throttle(Connection("test", "open", rate_limit=ONCE), raises, on_unreachable="open"),
+        lambda: asyncio.run(throttle("open", rate=ONCE, client=fake, on_unreachable="open")(raises_async)()),
+        lambda: asyncio.run(fake.aio.try_throttle(Connection("test", "open", rate_limit=ONCE), raises_async, on_unreachable="open")),
+    ]
+    for call in calls:
+        with pytest.raises(KeyError) as raised:
+            call()
+        assert raised.value.__context__ is None
+
+
+def test_an_async_function_takes_a_client_of_either_kind() -> None:
+    fake = FakeTurnstile()
+
+    async def call() -> str:
+        return "ran"
+
+    async def main() -> list[str | None]:
+        calls = [throttle("either", rate=ONCE, client=client)(call) for client in (fake.aio, fake)]
+        return [await one() for one in calls]
+
+    assert asyncio.run(main()) == ["ran", None]
+
+
+def generates() -> Iterator[int]:
+    yield 1
+
+
+async def generates_async() -> AsyncIterator[int]:
+    yield 1
+
+
+class Takes:
+    def __call__(self) -> str:
+        return "ran"
+
+    @classmethod
+    def named(cls) -> str:
+        return cls.__name__
+
+
+@pytest.mark.parametrize(
+    ("function", "field", "error"),
+    [
+        (generates, "function", InvalidInput),
+        (generates_async, "function", InvalidInput),
+        (vars(Takes)["named"], "function", WrongType),
+        (staticmethod(generates), "function", WrongType),
+        (7, "function", WrongType),
+        (Takes(), "name", InvalidInput),
+        (functools.partial(print), "name", InvalidInput),
+    ],
+)
+def test_what_can_not_be_decorated_is_refused_when_it_is_decorated(function: Any, field: str, error: type[InvalidInput]) -> None:
+    with pytest.raises(error) as refused:
+        throttle(rate=ONCE, client=FakeTurnstile())(function)
+    assert refused.value.field == field
+
+
+def test_what_has_no_name_of_its_own_is_given_one() -> None:
+    call = throttle("takes", rate=ONCE, client=FakeTurnstile())(Takes())
+    assert [call(), call()] == ["ran", None]
+
+
+@pytest.mark.parametrize(("result", "error"), [(None, WrongType), (7, WrongType), ("", InvalidInput), ("k" * 257, InvalidInput)])
+def test_a_wrong_key_is_named(result: Any, error: type[InvalidInput]) -> None:
+    @throttle(rate=ONCE, key=lambda: result, client=FakeTurnstile())
+    def call() -> str:
+        return "ran"
+
+    with pytest.raises(error) as refused:
+        call()
+    assert refused.value.field == "key"
+
+
+def test_a_function_whose_own_name_is_too_long_is_to_be_given_one() -> None:
+    def call() -> None: ...
+
+    call.__qualname__ = "call" * 100
+    with pytest.raises(InvalidInput, match="name") as refused:
+        throttle(rate=ONCE, client=FakeTurnstile())(call)
+    assert refused.value.field == "name"
 
 
 def test_without_nodes_it_is_closed_or_open() -> None:
@@ -122,6 +293,8 @@ def test_the_default_client_can_be_replaced() -> None:
         ({"rate": ONCE, "name": "a", "key": str}, "key", InvalidInput),
         ({"rate": ONCE, "key": "a"}, "key", WrongType),
         ({"rate": ONCE, "on_unreachable": "ajar"}, "on_unreachable", InvalidInput),
+        ({"rate": ONCE, "platform": ""}, "platform", InvalidInput),
+        ({"rate": ONCE, "client": "127.0.0.1:7878"}, "client", WrongType),
     ],
 )
 def test_a_wrong_argument_is_named_when_the_function_is_decorated(arguments: dict[str, Any], field: str, error: type[InvalidInput]) -> None:

@@ -63,6 +63,55 @@ def test_a_node_that_is_not_there_is_told_at_once_to_a_try_and_in_time_to_others
             client.acquire(connection, max_wait=0)
 
 
+def test_of_a_name_with_several_addresses_one_that_says_nothing_is_passed_over(
+    shared_node: NodeProcess, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its queue of connections is full: who wants another one hears nothing.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, socket.create_connection(silent.getsockname()):
+        port = int(shared_node.address.rpartition(":")[2])
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (silent.getsockname(), ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        with Turnstile([f"several.test:{port}"]) as client:
+            client.acquire(Connection("test", name, rate_limit=SLOW), timeout=5).done()
+
+
+def test_a_process_that_may_start_no_thread_for_a_while_is_served_afterwards(
+    shared_node: NodeProcess, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused: list[threading.Thread] = []
+
+    def start_some(thread: threading.Thread) -> None:
+        if thread.name == "turnstile-connect" and len(refused) < 3:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    # An address of its own, so that the session begins here.
+    with Turnstile([shared_node.address.replace("127.0.0.1", "localhost")]) as client:
+        client.acquire(Connection("test", name, rate_limit=SLOW), timeout=5).done()
+    assert len(refused) == 3
+
+
+def test_nodes_that_are_all_gone_are_logged_once_and_so_is_their_return(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    node = NodeProcess(["--memory"], address=gone())
+    with Turnstile([gone(), node.address]) as client, caplog.at_level("INFO", "turnstile"):
+        connection = Connection("test", name, rate_limit=SLOW)
+        for _ in range(3):
+            assert client.try_throttle(connection, lambda: 1) is None
+        (said,) = caplog.records
+        assert said.levelname == "WARNING"
+        assert f"{node.address}: " in said.getMessage()
+        node.spawn()
+        try:
+            node.serves()
+            client.acquire(connection, timeout=10).done()
+        finally:
+            node.end()
+        assert [record.levelname for record in caplog.records[:2]] == ["WARNING", "INFO"]
+
+
 def test_who_waits_is_served_when_the_node_comes(name: str) -> None:
     node = NodeProcess(["--memory"], address=gone())
     with Turnstile([node.address]) as client:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
-from turnstile import Connection, RateLimit, Turnstile, throttle
+from turnstile import AsyncTurnstile, Connection, NotNow, RateLimit, Turnstile, throttle
+from turnstile._session import Session
+from turnstile._waiting import Waiting
 
 from .support import MEASURED, NodeProcess, wait_until
 from .test_asyncio import metric
@@ -134,6 +139,34 @@ def test_a_parent_that_dies_is_gone_for_the_node_though_its_child_lives(node: No
         os.close(write)
 
 
+def test_what_was_not_yet_said_at_the_fork_holds_up_nobody_in_the_child() -> None:
+    session = Session(["127.0.0.1:1"])
+    waiting = Waiting.of(Connection("test", "fork", rate_limit=RateLimit(1, 60)))
+    session.ask(waiting)
+
+    def child() -> None:
+        session.abandon()
+        session.ask(Waiting.of(Connection("test", "fork", rate_limit=RateLimit(1, 60))))
+
+    is_held, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with waiting.future._condition:
+            is_held.set()
+            is_over.wait()
+
+    # A thread that is about to wait at this moment: nobody in the child will release its lock.
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    try:
+        assert exit_code(fork(child), within=3) == 0
+    finally:
+        is_over.set()
+        holder.join()
+        session.abandon()
+
+
 def test_decorated_functions_are_throttled_over_parent_and_children(client: Turnstile, name: str) -> None:
     @throttle(name, rate=RateLimit(1, 60), client=client)
     def once() -> str:
@@ -147,6 +180,40 @@ def test_decorated_functions_are_throttled_over_parent_and_children(client: Turn
     children = [fork(child) for _ in range(4)]
     assert [exit_code(pid) for pid in children] == [0] * 4
     assert once() is None
+
+
+def test_a_loop_that_forks_goes_on_and_its_child_runs_one_of_its_own(node: NodeProcess, name: str) -> None:
+    connection = Connection("test", name, rate_limit=RateLimit(1, 1))
+
+    async def main() -> None:
+        async with AsyncTurnstile([node.address]) as client:
+
+            async def once() -> float:
+                async with client.acquire(connection) as permit:
+                    return permit.waited
+
+            assert await once() < 1
+            waiter = asyncio.create_task(once())
+            while await asyncio.to_thread(metric, node, "turnstile_queued_requests") < 1:
+                assert not waiter.done()
+            child = fork(lambda: asyncio.run(asyncio.wait_for(client.throttle(connection, once_more), 8)))
+            assert await waiter < 1.5
+            assert await asyncio.to_thread(exit_code, child) == 0
+            assert metric(node, "turnstile_grants_total") == 3
+
+    async def once_more() -> None: ...
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_client_is_handed_to_a_process_however_that_is_started(shared_node: NodeProcess, name: str, method: str) -> None:
+    connection = Connection("test", name, rate_limit=RateLimit(1, 60))
+    with Turnstile([shared_node.address]) as client, ProcessPoolExecutor(1, get_context(method)) as pool:
+        client.acquire(connection).done()
+        refused = pool.submit(Turnstile.acquire, client, connection, max_wait=1).exception(30)
+        assert isinstance(refused, NotNow)
+        assert 50 < refused.retry_after < 61
 
 
 def test_a_child_of_a_child_has_a_session_of_its_own(client: Turnstile, name: str) -> None:

@@ -56,6 +56,15 @@ def test_nodes_can_be_out_of_reach() -> None:
     assert fake.try_throttle(SLACK, lambda: 1, on_unreachable="open") == 1
 
 
+def test_what_a_function_returns_that_is_not_async_is_not_lost() -> None:
+    async def main() -> None:
+        fake = FakeTurnstile()
+        assert await fake.aio.throttle(SLACK, lambda: "answer") == "answer"  # type: ignore[arg-type, return-value]
+        assert await fake.aio.try_throttle(SLACK, lambda: "answer") == "answer"  # type: ignore[arg-type, return-value, func-returns-value]
+
+    asyncio.run(main())
+
+
 def test_asyncio_has_the_same() -> None:
     async def main() -> None:
         fake = FakeTurnstile()

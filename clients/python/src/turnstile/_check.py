@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import inspect
 import uuid
 from collections.abc import Iterable, Mapping
 
@@ -35,8 +35,9 @@ def seconds(field: str, value: object, least: float, most: float) -> float:
     """A span in seconds from ``least`` to ``most``, both included."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WrongType(field, f"is {value!r}: it takes a number of seconds")
-    if not (math.isfinite(value) and least <= value <= most):
-        raise InvalidInput(field, f"is {value} s: it takes {least:g} s to {most:g} s")
+    # Neither NaN nor an integer that is too large to be a float is between them.
+    if not least <= value <= most:
+        raise InvalidInput(field, f"is {value} s: it takes {_plain(least)} s to {_plain(most)} s")
     return float(value)
 
 
@@ -70,6 +71,19 @@ def one_of(field: str, value: object, choices: Iterable[str]) -> str:
     return value
 
 
+def function(field: str, value: object) -> None:
+    """Anything that can be called."""
+    if not callable(value):
+        raise WrongType(field, f"is {value!r}: it takes a callable")
+
+
+def blocking_function(field: str, value: object) -> None:
+    """Anything that can be called and does its work meanwhile: the call of an ``async`` one starts nothing yet."""
+    function(field, value)
+    if inspect.iscoroutinefunction(value):
+        raise WrongType(field, f"is {value!r}, which is async: it takes a function that is not; AsyncTurnstile takes this one")
+
+
 def request_id(field: str, value: object) -> bytes:
     """What makes a retry the same request: a UUID or 16 bytes. ``None`` draws one."""
     if value is None:
@@ -83,10 +97,10 @@ def request_id(field: str, value: object) -> bytes:
     return value
 
 
-def shape(field: str, value: object, known: Iterable[str]) -> Mapping[str, object]:
-    """A mapping with these keys at most. ``field`` is the path of the mapping; empty for the whole argument."""
+def shape(field: str, value: object, kind: str, known: Iterable[str]) -> Mapping[str, object]:
+    """A mapping with these keys at most, in place of a ``kind``. ``field`` is its path; empty for the whole argument."""
     if not isinstance(value, Mapping):
-        raise WrongType(field or "connection", f"is {value!r}: it takes a mapping")
+        raise WrongType(field or kind.lower(), f"is {value!r}: it takes a {kind} or a mapping")
     names = tuple(known)
     for key in value:
         if key not in names:
@@ -99,6 +113,11 @@ def required(field: str, value: Mapping[str, object], key: str) -> object:
     if key not in value:
         raise InvalidInput(f"{field}.{key}" if field else key, "is not set: it is required")
     return value[key]
+
+
+def _plain(number: float) -> str:
+    """Without an exponent, to the nanosecond."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 def to_nanos(span_seconds: float) -> int:

@@ -9,22 +9,22 @@ from __future__ import annotations
 import heapq
 import time
 import uuid
-from collections import Counter, deque
-from concurrent.futures import Future
+from collections import Counter
 from itertools import count
-from typing import Any
 
+from ._calls import SERVICE, Calls, fail
 from ._check import NANOS
-from ._grpc import UNAVAILABLE, Broken, Ended, Event, Message, Opened
+from ._grpc import Broken, Ended, Event, Message, Opened
 from ._link import Link
-from ._messages import ABORTED, ALREADY_EXISTS, Granted, to_error, to_seconds
+from ._messages import ABORTED, ALREADY_EXISTS, NOT_FOUND, Granted, is_out_of_service, to_error, to_seconds
 from ._waiting import NOT_TOLD, Call, Held, Pending, Waiting
 from .errors import NotNow, RequestIdReused, TurnstileError, Unavailable
 from .v1 import throttle_pb2 as v1
 
-_SERVICE = "/turnstile.v1.ThrottleService/"
 _SLOWEST_STAMPS_SECONDS = 0.25
+_FASTEST_STAMPS_SECONDS = 0.001
 _RELEASE_WITHIN_SECONDS = 10.0
+_LEAST_EXPIRIES = 64
 
 
 class Conversation:
@@ -35,13 +35,14 @@ class Conversation:
         self._waiting: dict[bytes, Waiting] = {}
         self._tries = 0
         """How many of them are tries."""
+        self._ended: Counter[bytes] = Counter()
+        """How often it was said of an id that its request is over, without an answer yet: until then the node speaks of that request."""
         self._bounds: Counter[int] = Counter()
         """How many wait with each delivery bound."""
-        self._calls: dict[int, Call] = {}
-        """By their streams."""
-        self._unsent_calls: deque[Call] = deque()
-        """While there is no node, or it has no room for them."""
+        self._calls = Calls()
         self._expiries: list[tuple[float, int, Pending]] = []
+        """A heap of when they end without an answer; some have had theirs."""
+        self._most_expiries = _LEAST_EXPIRIES
         self._numbers = count()
         self._link: Link | None = None
         self._stream = 0
@@ -55,7 +56,7 @@ class Conversation:
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for anything."""
-        return not (self._waiting or self._calls or self._unsent_calls)
+        return not (self._waiting or self._calls)
 
     @property
     def is_hurried(self) -> bool:
@@ -85,7 +86,7 @@ class Conversation:
         """Who has waited has gone away."""
         if self._waiting.get(waiting.request_id) is waiting:
             self._drop(waiting)
-            self._say(v1.SessionRequest(cancel=v1.Cancel(request_id=waiting.request_id)))
+            self._say_over(waiting.request_id, v1.SessionRequest(cancel=v1.Cancel(request_id=waiting.request_id)))
 
     def again(self, waiting: Waiting, held: Held) -> None:
         """Who has waited has got a slot too late, and waits on."""
@@ -93,6 +94,7 @@ class Conversation:
             self._give_back(held.request_id)
         else:
             waiting.request_id = uuid.uuid4().bytes
+        waiting.delivery_nanos = held.granted.delivery_nanos
         self._keep(waiting)
         self._expire(waiting)
         if self._link is not None:
@@ -113,7 +115,7 @@ class Conversation:
 
     def call(self, call: Call) -> None:
         """Somebody waits for the answer to a unary call."""
-        self._unsent_calls.append(call)
+        self._calls.take(call)
         self._expire(call)
         self._send_calls()
 
@@ -122,9 +124,10 @@ class Conversation:
     def begin(self, link: Link) -> None:
         """Begins a session by this connection. Whoever waits goes there, and those who began first go first."""
         with_age = self._session > 0
+        self._ended.clear()
         self._link, self._is_open = link, False
         self._session += 1
-        self._stream = link.grpc.open(_SERVICE + "Session")
+        self._stream = link.grpc.open(SERVICE + "Session")
         now = time.monotonic_ns()
         for waiting in sorted(self._waiting.values(), key=lambda waiting: waiting.began_at):
             self._ask(waiting, with_age, now)
@@ -133,8 +136,7 @@ class Conversation:
         """There is no session any more, or an attempt to begin one has failed."""
         was_served = self._link is not None
         self._link, self._is_open, self._reason = None, False, reason
-        self._unsent_calls.extendleft(reversed(self._calls.values()))
-        self._calls.clear()
+        self._calls.lose()
         self._failures += 1
         for waiting in [waiting for waiting in self._waiting.values() if waiting.is_try]:
             if self._failures - waiting.failures_before >= self._nodes:
@@ -142,8 +144,7 @@ class Conversation:
                 fail(waiting.future, waiting.expired(reason))
         if was_served:
             # Nobody else ends them now.
-            for waiting in self._waiting.values():
-                self._expire(waiting)
+            self._reckon()
 
     def hear(self, event: Event) -> None:
         """Takes what the node says.
@@ -151,7 +152,8 @@ class Conversation:
         Raises :class:`Broken` when another node is to be asked.
         """
         if event.stream != self._stream:
-            self._hear_call(event)
+            self._calls.hear(event)
+            self._send_calls()
             return
         match event:
             case Opened():
@@ -169,12 +171,11 @@ class Conversation:
 
     def fail_all(self, error: TurnstileError) -> None:
         """Nobody waits any more."""
-        pending_ones: list[Pending] = [*self._waiting.values(), *self._calls.values(), *self._unsent_calls]
+        pending_ones: list[Pending] = [*self._waiting.values(), *self._calls]
         for pending in pending_ones:
             fail(pending.future, error)
         self._waiting.clear()
         self._calls.clear()
-        self._unsent_calls.clear()
 
     # Time.
 
@@ -182,7 +183,7 @@ class Conversation:
         """Says what is to be said by now, and ends what has waited for too long. When to look again."""
         next_at = now + 60
         if self._waiting and self._link is not None:
-            every = min([_SLOWEST_STAMPS_SECONDS, *(bound / 4 / NANOS for bound in self._bounds)])
+            every = max(min([_SLOWEST_STAMPS_SECONDS, *(bound / 4 / NANOS for bound in self._bounds)]), _FASTEST_STAMPS_SECONDS)
             if now >= self._stamped_at + every:
                 self._say(v1.SessionRequest())
             next_at = self._stamped_at + every
@@ -191,15 +192,27 @@ class Conversation:
         return min([next_at, *(at for at, _, _ in self._expiries[:1])])
 
     def _expire(self, pending: Pending) -> None:
-        at = pending.expires_at if isinstance(pending, Call) else pending.expires_at(self._link is not None)
+        at = self._expires_at(pending)
         if at is not None:
             heapq.heappush(self._expiries, (at, next(self._numbers), pending))
+            if len(self._expiries) >= self._most_expiries:
+                self._reckon()
+
+    def _reckon(self) -> None:
+        """Begins the expiries anew with those who wait: most who have had their answer would else be kept until their timeouts."""
+        pending_ones: list[Pending] = [*self._waiting.values(), *self._calls]
+        ends = ((self._expires_at(pending), next(self._numbers), pending) for pending in pending_ones)
+        self._expiries = [(at, number, pending) for at, number, pending in ends if at is not None]
+        heapq.heapify(self._expiries)
+        self._most_expiries = 2 * len(self._expiries) + _LEAST_EXPIRIES
+
+    def _expires_at(self, pending: Pending) -> float | None:
+        return pending.expires_at if isinstance(pending, Call) else pending.expires_at(self._link is not None)
 
     def _give_up(self, pending: Pending) -> None:
         if isinstance(pending, Call):
             if not pending.future.done():
-                self._unsent_calls = deque(call for call in self._unsent_calls if call is not pending)
-                self._calls = {stream: call for stream, call in self._calls.items() if call is not pending}
+                self._calls.drop(pending)
                 fail(pending.future, Unavailable(f"{NOT_TOLD}: {self._reason}" if self._reason else NOT_TOLD))
         elif self._waiting.get(pending.request_id) is pending:
             is_served = self._link is not None
@@ -226,16 +239,17 @@ class Conversation:
         self._say(v1.SessionRequest(try_acquire=asks) if waiting.is_try else v1.SessionRequest(acquire=asks))
 
     def _give_back(self, request_id: bytes) -> None:
-        self._say(v1.SessionRequest(give_back=v1.GiveBack(request_id=request_id)))
+        self._say_over(request_id, v1.SessionRequest(give_back=v1.GiveBack(request_id=request_id)))
+
+    def _say_over(self, request_id: bytes, request: v1.SessionRequest) -> None:
+        if self._link is not None:
+            self._ended[request_id] += 1
+            self._say(request)
 
     def _send_calls(self) -> None:
         # How many calls a node takes is known when it has said something.
-        while self._link is not None and self._is_open and self._unsent_calls and self._link.grpc.has_room:
-            call = self._unsent_calls.popleft()
-            stream = self._link.grpc.open(_SERVICE + call.method)
-            self._link.grpc.send(stream, call.request)
-            self._link.grpc.close(stream)
-            self._calls[stream] = call
+        if self._link is not None and self._is_open:
+            self._calls.send(self._link)
 
     def _keep(self, waiting: Waiting) -> None:
         self._waiting[waiting.request_id] = waiting
@@ -254,14 +268,19 @@ class Conversation:
     # What is heard.
 
     def _hear_answer(self, answer: v1.SessionResponse) -> None:
+        said = answer.WhichOneof("message")
+        if answer.request_id in self._ended:
+            # A grant that has crossed a cancel is not for whoever asks by the same id next: the node takes it back.
+            if said == "ended" or (said == "failed" and answer.failed.code == NOT_FOUND):
+                self._ended[answer.request_id] -= 1
+                if not self._ended[answer.request_id]:
+                    del self._ended[answer.request_id]
+            return
         waiting = self._waiting.get(answer.request_id)
         if waiting is None:
-            # Of one who has left, and the node has read that, or will: a grant that crossed it goes back.
+            # Of a call that is over.
             return
-        match answer.WhichOneof("message"):
-            case "ended":
-                # Of the grant before, which came too late.
-                return
+        match said:
             case "granted":
                 self._hear_granted(waiting, Granted.of(answer.granted))
             case "throttled":
@@ -269,12 +288,16 @@ class Conversation:
                 fail(waiting.future, NotNow(to_seconds(answer.throttled.retry_after)))
             case "failed":
                 self._hear_failed(waiting, answer.failed)
-            case said:
+            case _:
                 raise Broken(f"the node answers an acquire by {said}")
 
     def _hear_granted(self, waiting: Waiting, granted: Granted) -> None:
         if granted.is_stale:
             self._give_back(waiting.request_id)
+            self._drop(waiting)
+            # An operator's limits may be tighter than the caller's, and the next grant is to be in time by them.
+            waiting.delivery_nanos = granted.delivery_nanos
+            self._keep(waiting)
             self._ask(waiting, with_age=True)
             return
         self._drop(waiting)
@@ -284,38 +307,15 @@ class Conversation:
             self._give_back(waiting.request_id)
 
     def _hear_failed(self, waiting: Waiting, failed: v1.Failed) -> None:
-        if failed.code == UNAVAILABLE:
+        if is_out_of_service(failed.code, failed.status_details):
             raise Broken(f"the node can't serve: {failed.message}")
         self._drop(waiting)
         was_known = waiting.asked_in != self._session
-        if was_known and (failed.code == ALREADY_EXISTS or (failed.code == ABORTED and not waiting.has_own_id)):
-            # Granted through a session that broke before it said so, or taken over there: it is another request from now on.
+        if was_known and not waiting.has_own_id and failed.code in (ALREADY_EXISTS, ABORTED):
+            # Granted through a session that broke before it said so, or taken over there: it is another request from now on. Not where the
+            # caller has chosen the id, which may be that of a call that another process has made.
             waiting.request_id = uuid.uuid4().bytes
             self._keep(waiting)
             self._ask(waiting, with_age=True)
         else:
             fail(waiting.future, to_error(failed.code, failed.message, failed.status_details))
-
-    def _hear_call(self, event: Event) -> None:
-        match event:
-            case Message():
-                call = self._calls.get(event.stream)
-                if call is not None and call.future.set_running_or_notify_cancel():
-                    call.future.set_result(event.data)
-            case Ended():
-                call = self._calls.pop(event.stream, None)
-                self._send_calls()
-                if call is None or call.future.done():
-                    return
-                if event.code == UNAVAILABLE:
-                    self._unsent_calls.append(call)
-                    raise Broken(f"the node can't serve: {event.message}")
-                fail(call.future, to_error(event.code, event.message, event.details))
-            case Opened():
-                pass
-
-
-def fail(future: Future[Any], error: TurnstileError) -> None:
-    """Ends it with an error, unless whoever waited has gone away."""
-    if not future.done() and future.set_running_or_notify_cancel():
-        future.set_exception(error)

@@ -142,7 +142,8 @@ class GrpcConnection:
         try:
             return [said for event in self._http.receive_data(data) for said in self._hear(event)]
         except (h2.exceptions.H2Error, UnicodeDecodeError, ValueError) as error:
-            raise Broken(f"the node does not speak HTTP/2 as it should: {error}") from error
+            # The first is more likely: what a node says after its goodbye is wrong to h2, and hides that.
+            raise Broken(f"the node has ended the connection, or does not speak HTTP/2 as it should: {error}") from error
 
     def _hear(self, event: h2.events.Event) -> list[Event]:
         if isinstance(event, h2.events.ConnectionTerminated):

@@ -23,7 +23,7 @@ def split_address(node: str) -> tuple[str, int]:
     Raises ``ValueError`` with the rule.
     """
     host, colon, port = node.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not colon or not host or "/" in host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
         raise ValueError(f"is {node!r}: it takes HOST:PORT")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -34,13 +34,28 @@ def split_address(node: str) -> tuple[str, int]:
         raise ValueError(f"is {node!r}: {host!r} is no host name") from error
 
 
-def connect(node: str) -> socket.socket:
-    """A connection with the node at this address. Blocks while its name is looked up, too."""
+def connect(node: str, turn: int) -> socket.socket:
+    """A connection with the node at this address. Blocks while its name is looked up, too.
+
+    Each ``turn`` begins with another address of a name that has several, for one that says nothing takes all the time that there is.
+    """
     host, port = split_address(node)
-    reached = socket.create_connection((host, port), timeout=ANSWERS_WITHIN_SECONDS)
-    reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    reached.setblocking(False)
-    return reached
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    first = turn % len(found)
+    ends_at = time.monotonic() + ANSWERS_WITHIN_SECONDS
+    for family, kind, protocol, _, address in (*found[first:], *found[:first]):
+        reached = socket.socket(family, kind, protocol)
+        try:
+            reached.settimeout(max(ends_at - time.monotonic(), 0.001))
+            reached.connect(address)
+            reached.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            reached.setblocking(False)
+        except OSError as error:
+            reached.close()
+            refusal = error
+        else:
+            return reached
+    raise refusal
 
 
 class Link:

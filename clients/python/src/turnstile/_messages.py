@@ -11,10 +11,11 @@ from google.rpc import error_details_pb2, status_pb2
 
 from . import errors
 from ._check import NANOS, to_nanos
-from ._grpc import Broken
+from ._grpc import UNAVAILABLE, Broken
 from .connection import Connection, RateLimit
 from .v1 import throttle_pb2 as v1
 
+NOT_FOUND = 5
 ALREADY_EXISTS = 6
 ABORTED = 10
 
@@ -100,6 +101,20 @@ class Granted:
         return left is not None and left < 0
 
 
+def is_out_of_service(code: int, status_details: bytes) -> bool:
+    """Whether a node has refused because it can serve nobody now, rather than that the owner of one connection does not answer."""
+    if code != UNAVAILABLE:
+        return False
+    info = error_details_pb2.ErrorInfo()
+    try:
+        for detail in status_pb2.Status.FromString(status_details).details:
+            if detail.Is(info.DESCRIPTOR):
+                detail.Unpack(info)
+    except DecodeError:
+        pass
+    return bool(info.reason != "OWNER_UNAVAILABLE")
+
+
 def to_error(code: int, message: str, status_details: bytes) -> errors.TurnstileError:
     """What a node has refused a call with."""
     info = error_details_pb2.ErrorInfo()
@@ -139,7 +154,7 @@ def to_error(code: int, message: str, status_details: bytes) -> errors.Turnstile
             return errors.Superseded(message)
         case "NOT_OPEN" | "UNKNOWN_REQUEST":
             return errors.NotOpen(message)
-        case reason if code == 14:
+        case reason if code == UNAVAILABLE:
             return errors.Unavailable(f"{message} ({reason})", retry_after or 1.0)
         case reason:
             return errors.Refused(message, reason or f"gRPC code {code}")

@@ -41,29 +41,37 @@ class Lease:
     @property
     def session(self) -> Session:
         """The session. Raises :class:`Closed` after :meth:`close`."""
-        if self._is_closed:
-            raise Closed("the client was closed")
-        if self._session is not None and self._of is _sessions:
-            return self._session
+        session = self._session
+        if session is not None and self._of is _sessions and not session.has_failed:
+            return session
         with _sessions.lock:
-            if self._session is None or self._of is not _sessions:
+            if self._is_closed:
+                raise Closed("the client was closed")
+            is_new = self._session is None or self._of is not _sessions
+            if self._session is None or is_new or self._session.has_failed:
                 session, users = _sessions.open.get(self.nodes, (None, 0))
-                if session is None:
+                if session is None or session.has_failed:
                     session = Session(self.nodes)
                     session.start()
-                _sessions.open[self.nodes] = (session, users + 1)
+                _sessions.open[self.nodes] = (session, max(users + is_new, 1))
                 self._session, self._of = session, _sessions
             return self._session
+
+    def __reduce__(self) -> tuple[type[Lease], tuple[tuple[str, ...]]]:
+        # Pickled for a process that was not forked: a hold of a session there.
+        return Lease, (self.nodes,)
 
     def close(self) -> None:
         """Ends the hold, and with the last one the session."""
         with _sessions.lock:
             session, self._session, self._is_closed = self._session, None, True
-            if session is None or self._of is not _sessions:
+            # At exit all sessions are closed, and what is closed after that has none.
+            if session is None or self._of is not _sessions or self.nodes not in _sessions.open:
                 return
-            users = _sessions.open[self.nodes][1] - 1
-            if users:
-                _sessions.open[self.nodes] = (session, users)
+            # Not the one that it has used, which may have failed and been replaced since.
+            session, users = _sessions.open[self.nodes]
+            if users > 1:
+                _sessions.open[self.nodes] = (session, users - 1)
                 return
             del _sessions.open[self.nodes]
         session.close()

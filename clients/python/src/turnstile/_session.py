@@ -10,6 +10,7 @@ Nothing here takes a lock, and nothing is shared with a child that was forked: t
 
 from __future__ import annotations
 
+import logging
 import selectors
 import socket
 import threading
@@ -21,11 +22,14 @@ from functools import partial
 
 from google.protobuf.message import DecodeError
 
-from ._conversation import Conversation, fail
+from ._calls import fail
+from ._conversation import Conversation
 from ._grpc import Broken
 from ._link import ANSWERS_WITHIN_SECONDS, Link, connect
 from ._waiting import Call, Held, Waiting
 from .errors import Closed, TurnstileError
+
+_log = logging.getLogger("turnstile")
 
 _NEXT_NODE_AFTER_SECONDS = 0.02
 """The pause between two nodes, so that a cluster that is gone is not asked in a tight loop."""
@@ -46,11 +50,14 @@ class Session:
     def __init__(self, nodes: Sequence[str]) -> None:
         self.nodes = tuple(nodes)
         self._conversation = Conversation(len(self.nodes))
-        self._orders: deque[tuple[Callable[[], None], Waiting | Call | None]] = deque()
+        self._orders: deque[tuple[Callable[[], None], Callable[[TurnstileError], object] | None]] = deque()
+        """Each with what is done instead when the session has ended."""
         self._is_woken = False
         self._is_closing = False
         self._is_exiting = False
         self._error: TurnstileError | None = None
+        self.has_failed = False
+        """Whether its thread has ended by itself, by an error that was not foreseen."""
         self._woken, self._wakes = socket.socketpair()
         self._woken.setblocking(False)
         self._wakes.setblocking(False)
@@ -70,12 +77,12 @@ class Session:
 
     def ask(self, waiting: Waiting) -> None:
         """Waits for a slot: ``waiting.future`` has it, or the error."""
-        self._post(partial(self._conversation.take, waiting), waiting)
+        self._post(partial(self._conversation.take, waiting), partial(fail, waiting.future))
 
     def ask_again(self, waiting: Waiting, held: Held) -> None:
         """Gives back a slot that came too late, and waits on at the old place."""
         waiting.future = Future()
-        self._post(partial(self._conversation.again, waiting, held), waiting)
+        self._post(partial(self._conversation.again, waiting, held), partial(fail, waiting.future))
 
     def leave(self, waiting: Waiting) -> None:
         """Ends a wait that nobody is interested in any more. A slot that it has got already goes back."""
@@ -94,7 +101,7 @@ class Session:
 
     def call(self, call: Call) -> Future[bytes]:
         """Makes a unary call."""
-        self._post(partial(self._conversation.call, call), call)
+        self._post(partial(self._conversation.call, call), partial(fail, call.future))
         return call.future
 
     def close(self, *, is_exiting: bool = False) -> None:
@@ -111,13 +118,15 @@ class Session:
     def abandon(self) -> None:
         """Lets go of it in a forked child, where its thread is not. The parent's goes on."""
         self._error = Closed("the session belongs to another process")
+        # Unrefused: locks of these futures may be held by threads that are not here.
+        self._orders.clear()
         for held in (self._link, self._woken, self._wakes):
             if held is not None:
                 held.close()
 
-    def _post(self, order: Callable[[], None], pending: Waiting | Call | None = None) -> None:
+    def _post(self, order: Callable[[], None], refuse: Callable[[TurnstileError], object] | None = None) -> None:
         # A deque and a flag, for callers include finalizers, which run at any moment: also while their own thread is in here.
-        self._orders.append((order, pending))
+        self._orders.append((order, refuse))
         if self._error is not None:
             self._refuse_orders(self._error)
         elif not self._is_woken:
@@ -141,6 +150,8 @@ class Session:
             self._finish()
         except BaseException as unforeseen:
             error = Closed(f"the session has failed: {unforeseen!r}")
+            # Before anybody is told so, who may then ask for another session at once.
+            self.has_failed = True
             raise
         finally:
             self._error = error
@@ -180,7 +191,8 @@ class Session:
                 try:
                     for event in self._link.read():
                         self._conversation.hear(event)
-                        self._attempts_failed = 0 if self._conversation.is_open else self._attempts_failed
+                        if self._conversation.is_open:
+                            self._note_service(self._link.node)
                 except (Broken, DecodeError) as gone:
                     self._lose(str(gone))
 
@@ -193,11 +205,11 @@ class Session:
     def _refuse_orders(self, error: TurnstileError) -> None:
         while self._orders:
             try:
-                pending = self._orders.popleft()[1]
+                refuse = self._orders.popleft()[1]
             except IndexError:
                 return
-            if pending is not None:
-                fail(pending.future, error)
+            if refuse is not None:
+                refuse(error)
 
     def _reach(self, now: float) -> float:
         if self._is_connecting:
@@ -217,7 +229,12 @@ class Session:
         self._gives_up_at = now + ANSWERS_WITHIN_SECONDS
         self._is_connecting = True
         arguments = (self._attempt, self._node)
-        threading.Thread(target=self._connect, args=arguments, name="turnstile-connect", daemon=True).start()
+        try:
+            threading.Thread(target=self._connect, args=arguments, name="turnstile-connect", daemon=True).start()
+        except RuntimeError as error:
+            # The process has as many threads as it may: that passes, as it does when a node is gone.
+            self._lose(f"{self._node}: {error}")
+            return now
         return self._gives_up_at
 
     @property
@@ -227,11 +244,11 @@ class Session:
     def _connect(self, attempt: int, node: str) -> None:
         """Runs in a thread of its own: looking up a name can't be hurried."""
         try:
-            connected = connect(node)
+            connected = connect(node, turn=(attempt - 1) // len(self.nodes))
         except OSError as error:
             self._post(partial(self._fail, attempt, f"{node}: {error}"))
         else:
-            self._post(partial(self._begin, attempt, node, connected))
+            self._post(partial(self._begin, attempt, node, connected), lambda _: connected.close())
 
     def _fail(self, attempt: int, reason: str) -> None:
         if self._is_connecting and attempt == self._attempt:
@@ -256,7 +273,15 @@ class Session:
         self._is_connecting = False
         self._attempt_at = time.monotonic()
         self._attempts_failed += 1
+        if self._attempts_failed == len(self.nodes):
+            # Callers of decorated functions see no error, and who waits without a bound sees nothing at all.
+            _log.warning("no node serves; %s", reason)
         self._conversation.lose(reason)
+
+    def _note_service(self, node: str) -> None:
+        if self._attempts_failed >= len(self.nodes):
+            _log.info("%s serves", node)
+        self._attempts_failed = 0
 
     def _finish(self) -> None:
         """Has the node told what was said last."""

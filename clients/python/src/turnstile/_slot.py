@@ -17,11 +17,12 @@ _RECONCILE_WITHIN_SECONDS = 10.0
 class SessionSlot:
     """Ends by the session that it came by, or by its name at any node when that is gone."""
 
-    def __init__(self, session: Session, held: Held) -> None:
+    def __init__(self, session: Session, held: Held, waited: float) -> None:
         self._session = session
         self._held = held
         self.request_id = held.request_id
         self.granted = held.granted
+        self.waited = waited
 
     def done(self) -> None:
         """The call is over."""

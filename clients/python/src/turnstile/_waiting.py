@@ -34,6 +34,8 @@ class Held:
 class Waiting:
     """An acquire, or a try, that has no answer yet."""
 
+    connection: Connection
+    """With its limits."""
     message: v1.Acquire
     """As it was asked; its id and how long it has waited are added when it is sent."""
     request_id: bytes
@@ -78,6 +80,7 @@ class Waiting:
         message.output_tokens = _check.optional_integer("output_tokens", output_tokens, 0) or 0
         bounds = [to_nanos(limit.delivery_bound) for limit in connection.rate_limits]
         return cls(
+            connection=connection,
             message=message,
             request_id=_check.request_id("request_id", request_id),
             has_own_id=request_id is not None,

@@ -7,14 +7,11 @@ from types import TracebackType
 
 from ._check import NANOS
 from ._process import Lease
-from ._session import Session
 from ._slot import SessionSlot
-from ._waiting import Held, Waiting
+from ._waiting import Waiting
 from .aio import AsyncTurnstile
-from .connection import Connection, ConnectionLike
-from .errors import NotNow
-from .permit import Permit
-from .throttling import BlockingThrottling, RequestId
+from .permit import Slot
+from .throttling import BlockingThrottling
 
 
 class Turnstile(BlockingThrottling):
@@ -38,58 +35,6 @@ class Turnstile(BlockingThrottling):
         """The same for asyncio; it ends with this client."""
         return AsyncTurnstile.sharing(self._lease)
 
-    def acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        timeout: float | None = None,
-        max_wait: float | None = None,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> Permit:
-        waiting = Waiting.of(
-            Connection.of(connection),
-            timeout=timeout,
-            max_wait=max_wait,
-            niceness=niceness,
-            cost=cost,
-            tokens=tokens,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            request_id=request_id,
-        )
-        return self._wait(waiting)
-
-    def try_acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> Permit | None:
-        waiting = Waiting.of(
-            Connection.of(connection),
-            is_try=True,
-            niceness=niceness,
-            cost=cost,
-            tokens=tokens,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            request_id=request_id,
-        )
-        try:
-            return self._wait(waiting)
-        except NotNow:
-            return None
-
     def close(self) -> None:
         """Ends the client: whoever waits through it gets :class:`~turnstile.Closed` when no other client shares its session."""
         self._lease.close()
@@ -100,21 +45,17 @@ class Turnstile(BlockingThrottling):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _wait(self, waiting: Waiting) -> Permit:
+    def _take(self, waiting: Waiting) -> Slot:
         session = self._lease.session
-        session.ask(waiting)
-        held = _result(session, waiting)
-        # On its way to this thread it may have become too old.
-        while held.granted.is_stale:
-            session.ask_again(waiting, held)
-            held = _result(session, waiting)
-        return Permit(SessionSlot(session, held), waiting.waited_nanos() / NANOS)
-
-
-def _result(session: Session, waiting: Waiting) -> Held:
-    try:
-        return waiting.future.result()
-    except BaseException:
-        # Also when it was interrupted: whoever does not wait any more leaves the queue.
-        session.leave(waiting)
-        raise
+        try:
+            session.ask(waiting)
+            held = waiting.future.result()
+            # On its way to this thread it may have become too old.
+            while held.granted.is_stale:
+                session.ask_again(waiting, held)
+                held = waiting.future.result()
+        except BaseException:
+            # Also when it was interrupted: whoever does not wait any more leaves the queue.
+            session.leave(waiting)
+            raise
+        return SessionSlot(session, held, waiting.waited_nanos() / NANOS)

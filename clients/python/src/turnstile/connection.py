@@ -60,7 +60,7 @@ class RateLimit:
         if isinstance(value, RateLimit):
             return value
         names = ("requestCount", "windowSeconds", "deliveryBoundSeconds", "guardSeconds")
-        shape = _check.shape(field, value, (*names, "dimension", "algorithm"))
+        shape = _check.shape(field, value, "RateLimit", (*names, "dimension", "algorithm"))
         limit = object.__new__(cls)
         for attribute, content in (
             ("request_count", _check.required(field, shape, "requestCount")),
@@ -129,7 +129,7 @@ class Connection:
         """
         if isinstance(value, Connection):
             return value
-        shape = _check.shape("", value, ("platform", "connection", "niceness", "rateLimit", "rateLimits"))
+        shape = _check.shape("", value, "Connection", ("platform", "connection", "niceness", "rateLimit", "rateLimits"))
         if "rateLimit" in shape and "rateLimits" in shape:
             raise InvalidInput("rateLimits", "is set beside rateLimit: only one of them is taken")
         name = "rateLimits" if "rateLimits" in shape else "rateLimit"

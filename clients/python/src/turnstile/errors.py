@@ -4,18 +4,24 @@ from __future__ import annotations
 
 
 class TurnstileError(Exception):
-    """Anything that this package raises of its own."""
+    """Anything that this package raises of its own.
+
+    What it is made of are its ``args``, so that it can be pickled on its way from a worker process; ``str`` puts them into words.
+    """
 
 
 class InvalidInput(TurnstileError, ValueError):
     """An argument breaks a rule."""
 
     def __init__(self, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
+        super().__init__(field, rule)
         self.field = field
         """Which argument: its name, or its path where the value has parts, such as ``rate_limit.window_seconds``."""
         self.rule = rule
         """Its value, and the rule that it breaks."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.rule}"
 
 
 class WrongType(InvalidInput, TypeError):
@@ -30,9 +36,12 @@ class NotNow(TurnstileError):
     """The wait is, or has become, longer than ``max_wait``. Nothing was charged."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"no slot within the longest wait; not before {retry_after:.3f} s from now")
+        super().__init__(retry_after)
         self.retry_after = retry_after
         """Not before so many seconds from now; a lower bound."""
+
+    def __str__(self) -> str:
+        return f"no slot within the longest wait; not before {self.retry_after:.3f} s from now"
 
 
 class DeadlineExceeded(TurnstileError, TimeoutError):
@@ -43,11 +52,14 @@ class BoundReached(TurnstileError):
     """A bound of the node, the connection or the session is reached: shed load, or raise it."""
 
     def __init__(self, message: str, bound: str, retry_after: float) -> None:
-        super().__init__(message)
+        super().__init__(message, bound, retry_after)
         self.bound = bound
         """The name of the bound."""
         self.retry_after = retry_after
         """When to come back, in seconds."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class LimitsDiffer(TurnstileError):
@@ -74,18 +86,24 @@ class Unavailable(TurnstileError):
     """No node could serve in time."""
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
-        super().__init__(message)
+        super().__init__(message, retry_after)
         self.retry_after = retry_after
         """When to come back, in seconds."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Refused(TurnstileError):
     """A node has refused for a reason that this release does not know."""
 
     def __init__(self, message: str, reason: str) -> None:
-        super().__init__(f"{message} ({reason})")
+        super().__init__(message, reason)
         self.reason = reason
         """The node's word for it."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} ({self.reason})"
 
 
 class Closed(TurnstileError):

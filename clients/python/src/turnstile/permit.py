@@ -52,6 +52,8 @@ class Slot(Protocol):
 
     request_id: bytes
     granted: Granted
+    waited: float
+    """How many seconds the request has waited."""
 
     def done(self) -> None:
         """The call is over."""
@@ -69,11 +71,14 @@ class Slot(Protocol):
 class BasePermit:
     """What the permits of both kinds have in common."""
 
-    def __init__(self, slot: Slot, waited: float) -> None:
+    def __init__(self, slot: Slot) -> None:
         self._slot = slot
         self._is_over = False
-        self.waited = waited
+
+    @property
+    def waited(self) -> float:
         """How many seconds the request has waited."""
+        return self._slot.waited
 
     @property
     def request_id(self) -> uuid.UUID:
@@ -135,9 +140,7 @@ class BasePermit:
         return not was_over
 
     def __del__(self) -> None:
-        # Without a slot when it was never made.
-        if hasattr(self, "_slot"):
-            self.done()
+        self.done()
 
 
 class Permit(BasePermit):

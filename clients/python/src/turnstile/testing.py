@@ -17,18 +17,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from threading import RLock
 
 from ._check import to_nanos
 from ._messages import Granted
 from ._waiting import Waiting
-from .connection import Connection, ConnectionLike, RateLimit
+from .connection import RateLimit
 from .decorator import replace_default_client
 from .errors import CostOverLimit, DeadlineExceeded, InvalidInput, NotNow, NotOpen, Unavailable
-from .permit import AsyncPermit, Permit, Reconciled, TokenCount, Usage
-from .throttling import Acquiring, AsyncThrottling, BlockingThrottling, RequestId
+from .permit import Reconciled, Slot, TokenCount, Usage
+from .throttling import AsyncThrottling, BlockingThrottling
 
 __all__ = ["FakeTurnstile", "ManualClock", "installed"]
 
@@ -77,6 +76,7 @@ class _Slot:
     charge: _Charge
     request_id: bytes
     granted: Granted
+    waited: float
 
     def done(self) -> None:
         """Its charge stays."""
@@ -122,70 +122,19 @@ class FakeTurnstile(BlockingThrottling):
 
     @property
     def aio(self) -> FakeAsyncTurnstile:
+        """The same for asyncio, by the same clock."""
         return FakeAsyncTurnstile(self)
 
-    def acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        timeout: float | None = None,
-        max_wait: float | None = None,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> Permit:
-        connection = Connection.of(connection)
-        waiting = Waiting.of(
-            connection,
-            timeout=timeout,
-            max_wait=max_wait,
-            niceness=niceness,
-            cost=cost,
-            tokens=tokens,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            request_id=request_id,
-        )
-        slot, waited = self.take(connection, waiting)
-        return Permit(slot, waited)
-
-    def try_acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> Permit | None:
-        try:
-            return self.acquire(
-                connection,
-                max_wait=0,
-                niceness=niceness,
-                cost=cost,
-                tokens=tokens,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                request_id=request_id,
-            )
-        except NotNow:
-            return None
-
-    def take(self, connection: Connection, waiting: Waiting) -> tuple[_Slot, float]:
-        """A slot, and how many seconds it was waited for by the clock."""
+    def _take(self, waiting: Waiting) -> Slot:
+        connection = waiting.connection
         with self._lock:
             if not self.is_reachable:
                 raise Unavailable("no node has answered: the fake is out of reach")
             charge = _charge_of(waiting)
             charges = self._charges[connection.platform, connection.connection]
             wait = max(_wait(charges, charge, limit, self.clock.nanos) for limit in connection.rate_limits) / 1e9
-            if waiting.max_wait_seconds is not None and wait > waiting.max_wait_seconds:
+            longest_wait = 0 if waiting.is_try else waiting.max_wait_seconds
+            if longest_wait is not None and wait > longest_wait:
                 raise NotNow(wait)
             if waiting.timeout_seconds is not None and wait > waiting.timeout_seconds:
                 self.clock.advance(waiting.timeout_seconds)
@@ -197,7 +146,7 @@ class FakeTurnstile(BlockingThrottling):
             charges.append(charge)
             arrival, release = next(self._numbers), next(self._numbers)
             granted = Granted(tenure=1, arrival=arrival, release=release, permit=b"fake", delivery_nanos=0, born_at=0)
-            return _Slot(charges, charge, waiting.request_id, granted), wait
+            return _Slot(charges, charge, waiting.request_id, granted, wait)
 
 
 class FakeAsyncTurnstile(AsyncThrottling):
@@ -206,64 +155,10 @@ class FakeAsyncTurnstile(AsyncThrottling):
     def __init__(self, fake: FakeTurnstile) -> None:
         self._fake = fake
 
-    def acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        timeout: float | None = None,
-        max_wait: float | None = None,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> Acquiring:
-        connection = Connection.of(connection)
-        make = partial(
-            Waiting.of,
-            connection,
-            timeout=timeout,
-            max_wait=max_wait,
-            niceness=niceness,
-            cost=cost,
-            tokens=tokens,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            request_id=request_id,
-        )
-        return Acquiring(lambda: self._take(connection, make()))
-
-    async def try_acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> AsyncPermit | None:
-        try:
-            return await self.acquire(
-                connection,
-                max_wait=0,
-                niceness=niceness,
-                cost=cost,
-                tokens=tokens,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                request_id=request_id,
-            )
-        except NotNow:
-            return None
-
-    async def _take(self, connection: Connection, waiting: Waiting) -> AsyncPermit:
+    async def _take(self, waiting: Waiting) -> Slot:
         # Others have their turn, as they would.
         await asyncio.sleep(0)
-        slot, waited = self._fake.take(connection, waiting)
-        return AsyncPermit(slot, waited)
+        return self._fake._take(waiting)
 
 
 @contextmanager

@@ -1,18 +1,20 @@
-"""What every throttle can do, whether nodes or a fake stand behind it."""
+"""What every throttle can do, by the one thing in which nodes and a fake differ: how a slot is taken."""
 
 from __future__ import annotations
 
-import inspect
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Literal, TypeVar
 
 from . import _check
-from .connection import ConnectionLike
-from .errors import Unavailable
-from .permit import AsyncPermit, Permit
+from ._waiting import Waiting
+from .connection import Connection, ConnectionLike
+from .errors import NotNow, Unavailable
+from .permit import AsyncPermit, Permit, Slot
 
 T = TypeVar("T")
 
@@ -35,6 +37,9 @@ class BlockingThrottling(ABC):
         """The same for asyncio, by the same session."""
 
     @abstractmethod
+    def _take(self, waiting: Waiting) -> Slot:
+        """Waits for a slot, or takes one that is free now if it is a try: :class:`~turnstile.NotNow` when there is none."""
+
     def acquire(
         self,
         connection: ConnectionLike,
@@ -62,8 +67,19 @@ class BlockingThrottling(ABC):
         :param output_tokens: those of them that come out, at most.
         :param request_id: what makes a retry the same request.
         """
+        waiting = Waiting.of(
+            Connection.of(connection),
+            timeout=timeout,
+            max_wait=max_wait,
+            niceness=niceness,
+            cost=cost,
+            tokens=tokens,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            request_id=request_id,
+        )
+        return Permit(self._take(waiting))
 
-    @abstractmethod
     def try_acquire(
         self,
         connection: ConnectionLike,
@@ -79,6 +95,20 @@ class BlockingThrottling(ABC):
 
         Raises :class:`~turnstile.Unavailable` when no node answers within 1 s, or at once when none can be reached.
         """
+        waiting = Waiting.of(
+            Connection.of(connection),
+            is_try=True,
+            niceness=niceness,
+            cost=cost,
+            tokens=tokens,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            request_id=request_id,
+        )
+        try:
+            return Permit(self._take(waiting))
+        except NotNow:
+            return None
 
     def throttle(
         self,
@@ -93,6 +123,7 @@ class BlockingThrottling(ABC):
         request_id: RequestId | None = None,
     ) -> T:
         """Waits for a slot and calls ``fn`` once. Its result or error is the caller's; an error does not give the slot back."""
+        _check.blocking_function("fn", fn)
         with self.acquire(
             connection, timeout=timeout, max_wait=max_wait, niceness=niceness, cost=cost, tokens=tokens, request_id=request_id
         ):
@@ -112,15 +143,134 @@ class BlockingThrottling(ABC):
 
         A real ``None`` of ``fn`` looks alike: :meth:`try_acquire` tells them apart.
         """
-        is_open = check_on_unreachable(on_unreachable) == "open"
+        _check.blocking_function("fn", fn)
+        unthrottled = nullcontext() if is_open(on_unreachable) else None
+        held: AbstractContextManager[object] | None
         try:
-            permit = self.try_acquire(connection, niceness=niceness, cost=cost, tokens=tokens)
+            held = self.try_acquire(connection, niceness=niceness, cost=cost, tokens=tokens)
         except Unavailable:
-            return fn() if is_open else None
-        if permit is None:
+            held = unthrottled
+        if held is None:
             return None
-        with permit:
+        with held:
             return fn()
+
+
+class AsyncThrottling(ABC):
+    """For asyncio. Whoever is cancelled leaves the queue, and costs no slot.
+
+    The arguments and errors are those of :class:`BlockingThrottling`.
+    """
+
+    @abstractmethod
+    async def _take(self, waiting: Waiting) -> Slot:
+        """As that of :class:`BlockingThrottling`."""
+
+    def acquire(
+        self,
+        connection: ConnectionLike,
+        *,
+        timeout: float | None = None,
+        max_wait: float | None = None,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        request_id: RequestId | None = None,
+    ) -> Acquiring:
+        """Waits for a slot: ``async with turnstile.acquire(connection) as permit:``, or ``await turnstile.acquire(connection)``."""
+        make = partial(
+            Waiting.of,
+            Connection.of(connection),
+            timeout=timeout,
+            max_wait=max_wait,
+            niceness=niceness,
+            cost=cost,
+            tokens=tokens,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            request_id=request_id,
+        )
+
+        async def acquire() -> AsyncPermit:
+            return AsyncPermit(await self._take(make()))
+
+        return Acquiring(acquire)
+
+    async def try_acquire(
+        self,
+        connection: ConnectionLike,
+        *,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        request_id: RequestId | None = None,
+    ) -> AsyncPermit | None:
+        """As :meth:`BlockingThrottling.try_acquire`."""
+        waiting = Waiting.of(
+            Connection.of(connection),
+            is_try=True,
+            niceness=niceness,
+            cost=cost,
+            tokens=tokens,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            request_id=request_id,
+        )
+        try:
+            return AsyncPermit(await self._take(waiting))
+        except NotNow:
+            return None
+
+    async def throttle(
+        self,
+        connection: ConnectionLike,
+        fn: Callable[[], Awaitable[T]],
+        *,
+        timeout: float | None = None,
+        max_wait: float | None = None,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        request_id: RequestId | None = None,
+    ) -> T:
+        """Waits for a slot and awaits ``fn()`` once. An error does not give the slot back."""
+        _check.function("fn", fn)
+        async with self.acquire(
+            connection, timeout=timeout, max_wait=max_wait, niceness=niceness, cost=cost, tokens=tokens, request_id=request_id
+        ):
+            return await _result(fn())
+
+    async def try_throttle(
+        self,
+        connection: ConnectionLike,
+        fn: Callable[[], Awaitable[T]],
+        *,
+        niceness: int | None = None,
+        cost: int = 1,
+        tokens: int | None = None,
+        on_unreachable: OnUnreachable = "closed",
+    ) -> T | None:
+        """Awaits ``fn()`` if there is a slot now; ``None`` when there is none."""
+        _check.function("fn", fn)
+        unthrottled = nullcontext() if is_open(on_unreachable) else None
+        held: AbstractAsyncContextManager[object] | None
+        try:
+            held = await self.try_acquire(connection, niceness=niceness, cost=cost, tokens=tokens)
+        except Unavailable:
+            held = unthrottled
+        if held is None:
+            return None
+        async with held:
+            return await _result(fn())
+
+
+async def _result(returned: Awaitable[T] | T) -> T:
+    # A function that is not async has made its call by now: what that returned is not lost.
+    return await returned if isinstance(returned, Awaitable) else returned
 
 
 class Acquiring:
@@ -142,87 +292,6 @@ class Acquiring:
             self._permit.done()
 
 
-class AsyncThrottling(ABC):
-    """For asyncio. Whoever is cancelled leaves the queue, and costs no slot.
-
-    The arguments and errors are those of :class:`BlockingThrottling`.
-    """
-
-    @abstractmethod
-    def acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        timeout: float | None = None,
-        max_wait: float | None = None,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> Acquiring:
-        """Waits for a slot: ``async with turnstile.acquire(connection) as permit:``, or ``await turnstile.acquire(connection)``."""
-
-    @abstractmethod
-    async def try_acquire(
-        self,
-        connection: ConnectionLike,
-        *,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> AsyncPermit | None:
-        """As :meth:`BlockingThrottling.try_acquire`."""
-
-    async def throttle(
-        self,
-        connection: ConnectionLike,
-        fn: Callable[[], Awaitable[T]],
-        *,
-        timeout: float | None = None,
-        max_wait: float | None = None,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        request_id: RequestId | None = None,
-    ) -> T:
-        """Waits for a slot and awaits ``fn()`` once. An error does not give the slot back."""
-        async with self.acquire(
-            connection, timeout=timeout, max_wait=max_wait, niceness=niceness, cost=cost, tokens=tokens, request_id=request_id
-        ):
-            return await fn()
-
-    async def try_throttle(
-        self,
-        connection: ConnectionLike,
-        fn: Callable[[], Awaitable[T]],
-        *,
-        niceness: int | None = None,
-        cost: int = 1,
-        tokens: int | None = None,
-        on_unreachable: OnUnreachable = "closed",
-    ) -> T | None:
-        """Awaits ``fn()`` if there is a slot now; ``None`` when there is none."""
-        is_open = check_on_unreachable(on_unreachable) == "open"
-        try:
-            permit = await self.try_acquire(connection, niceness=niceness, cost=cost, tokens=tokens)
-        except Unavailable:
-            return await fn() if is_open else None
-        if permit is None:
-            return None
-        async with permit:
-            return await fn()
-
-
-def check_on_unreachable(value: str) -> str:
-    """One of the two words."""
-    return _check.one_of("on_unreachable", value, ("closed", "open"))
-
-
-async def awaited(value: object) -> object:
-    """The value, or what it comes to if it is to be awaited."""
-    return await value if inspect.isawaitable(value) else value
+def is_open(on_unreachable: str) -> bool:
+    """Whether a function is called unthrottled when no node answers."""
+    return _check.one_of("on_unreachable", on_unreachable, ("closed", "open")) == "open"
