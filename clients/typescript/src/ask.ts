@@ -4,7 +4,16 @@
  */
 import { randomBytes } from "node:crypto";
 
-import type { AcquireOptions, Algorithm, Connection, Dimension, RateLimit, Usage } from "./connection.js";
+import type {
+  AcquireOptions,
+  Algorithm,
+  Connection,
+  Dimension,
+  OnUnreachable,
+  RateLimit,
+  TryOptions,
+  Usage,
+} from "./connection.js";
 import { nanosOf } from "./duration.js";
 
 const MAX_U32 = 0xffff_ffff;
@@ -23,6 +32,26 @@ const ALGORITHMS: readonly Algorithm[] = [
   "gcra_virtual",
   "gcra_continuous",
 ];
+
+const ON_UNREACHABLE: readonly OnUnreachable[] = ["closed", "open"];
+const LIMIT_FIELDS: readonly (keyof RateLimit)[] = [
+  "requestCount",
+  "windowSeconds",
+  "dimension",
+  "algorithm",
+  "deliveryBoundSeconds",
+  "guardSeconds",
+];
+const TRY_OPTIONS: readonly (keyof TryOptions)[] = [
+  "signal",
+  "niceness",
+  "cost",
+  "tokens",
+  "inputTokens",
+  "outputTokens",
+  "requestId",
+];
+const WAIT_OPTIONS: readonly (keyof AcquireOptions)[] = [...TRY_OPTIONS, "timeoutSeconds", "maxWaitSeconds"];
 
 /** A limit that can be sent. */
 export interface ParsedLimit {
@@ -58,12 +87,26 @@ export interface Ask {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Parses a connection and what is said beyond it. */
+/** Parses a connection and what is said beyond it by who waits. */
 export function parseAsk(connection: Connection, options: AcquireOptions = {}): Ask {
-  const said: unknown = connection;
-  if (!isObject(said)) throw new TypeError(`connection is ${show(said)}: it must be an object`);
-  const extra: unknown = options;
-  if (!isObject(extra)) throw new TypeError(`options is ${show(extra)}: it must be an object`);
+  return parse(connection, options, WAIT_OPTIONS);
+}
+
+/** Parses a connection and what is said beyond it by a try. */
+export function parseTry(connection: Connection, options: TryOptions = {}): Ask {
+  return parse(connection, options, TRY_OPTIONS);
+}
+
+/** Options, none of which may be one that nobody would look at. */
+export function parseOptions(options: unknown, known: readonly string[]): Record<string, unknown> {
+  const said = object("options", options);
+  refuseUnknown("options", said, known);
+  return said;
+}
+
+function parse(connection: unknown, options: unknown, known: readonly string[]): Ask {
+  const said = object("connection", connection);
+  const extra = parseOptions(options, known);
   const niceness = extra["niceness"] ?? said["niceness"];
   const requestId = extra["requestId"];
   return {
@@ -85,10 +128,18 @@ export function parseAsk(connection: Connection, options: AcquireOptions = {}): 
   };
 }
 
+/** Parses what `tryThrottle` is told, which may also say what becomes of a call when no node answers. */
+export function parseTryThrottle(connection: Connection, options: unknown): { ask: Ask; onUnreachable: OnUnreachable } {
+  const said = object("options", options);
+  return {
+    ask: parse(connection, said, [...TRY_OPTIONS, "onUnreachable"]),
+    onUnreachable: oneOf("onUnreachable", said["onUnreachable"] ?? "closed", ON_UNREACHABLE),
+  };
+}
+
 /** Parses what a call has taken. */
 export function parseUsage(usage: Usage): Usage {
-  const said: unknown = usage;
-  if (!isObject(said)) throw new TypeError(`usage is ${show(said)}: it must be an object`);
+  const said = object("usage", usage);
   const parsed: Usage = {};
   for (const field of ["tokens", "inputTokens", "outputTokens"] as const) {
     if (said[field] !== undefined) parsed[field] = integer(field, said[field], 0);
@@ -125,8 +176,9 @@ function limits(said: Record<string, unknown>): ParsedLimit[] {
   return several.map((each: unknown, place) => limit(`rateLimits[${place}]`, each));
 }
 
-function limit(field: string, said: unknown): ParsedLimit {
-  if (!isObject(said)) throw new TypeError(`${field} is ${show(said)}: it must be an object`);
+function limit(field: string, value: unknown): ParsedLimit {
+  const said = object(field, value);
+  refuseUnknown(field, said, LIMIT_FIELDS);
   const at = (part: keyof RateLimit) => `${field}.${part}`;
   const margin = (part: "deliveryBoundSeconds" | "guardSeconds") =>
     maybe(said[part], (value) => span(at(part), value, 0, MAX_MARGIN_SECONDS));
@@ -198,8 +250,18 @@ function maybe<T>(value: unknown, parse: (value: unknown) => T): T | undefined {
   return value === undefined ? undefined : parse(value);
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function object(field: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(`${field} is ${show(value)}: it must be an object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** A name with a typo would be no limit, or no timeout, and nobody would notice. */
+function refuseUnknown(field: string, said: Record<string, unknown>, known: readonly string[]): void {
+  const unknown = Object.keys(said).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new TypeError(`${field}.${unknown} is unknown here: it must be one of ${known.join(", ")}`);
 }
 
 function show(value: unknown): string {

@@ -1,4 +1,5 @@
 /** The plain functions: a client of the process's own, which is made by the first call. */
+import { parseFunction } from "./ask.js";
 import type { AcquireOptions, Connection, TryOptions } from "./connection.js";
 import type { Permit } from "./permit.js";
 import { parseAddresses } from "./session/nodes.js";
@@ -41,13 +42,19 @@ export async function tryThrottle<T>(
   return await defaultTurnstile().tryThrottle(connection, fn, options);
 }
 
-/** `Turnstile.wrap` with the process's own client. */
-export function wrap<A extends unknown[], T>(
+/**
+ * `Turnstile.wrap` with the process's own client: the one that there is when the function is called, so that a module may wrap before its program
+ * has said where the nodes are.
+ */
+export function wrap<This, A extends unknown[], T>(
   connection: Connection | ((...args: A) => Connection),
-  fn: (...args: A) => T,
+  fn: (this: This, ...args: A) => T,
   options?: AcquireOptions,
-): (...args: A) => Promise<Awaited<T>> {
-  return defaultTurnstile().wrap(connection, fn, options);
+): (this: This, ...args: A) => Promise<Awaited<T>> {
+  parseFunction(fn);
+  return async function (this: This, ...args: A): Promise<Awaited<T>> {
+    return await defaultTurnstile().wrap(connection, fn, options).apply(this, args);
+  };
 }
 
 /** `Turnstile.acquire` of the process's own client. */

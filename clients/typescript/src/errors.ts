@@ -97,7 +97,7 @@ export class SupersededError extends ThrottleError {}
 /** The permit can't be given back or reconciled any more: its window has passed, it has ended, or nothing was estimated. */
 export class NotOpenError extends ThrottleError {}
 
-/** No node could answer in time. */
+/** No node could answer in time, or the owner of this connection did not (`OWNER_UNAVAILABLE`). */
 export class UnavailableError extends ThrottleError {}
 
 /** The client was closed. */

@@ -5,6 +5,7 @@ export type {
   ConnectionWithLimit,
   ConnectionWithLimits,
   Dimension,
+  OnUnreachable,
   RateLimit,
   TryOptions,
   Usage,

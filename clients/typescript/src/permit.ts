@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 import type { Usage } from "./connection.js";
 
 /** A permit's place in the order of its connection. Numbers of one connection compare within one tenure only. */
@@ -46,9 +47,10 @@ export interface Permit extends AsyncDisposable {
   /** Ends it when the call is over, whatever became of the call: the slot stays used. Again it does nothing. */
   release(): void;
   /**
-   * Gives the slot back, with which nothing was started and nothing will be: it goes to the next. Again it does nothing.
+   * Gives the slot back, with which nothing was started and nothing will be: it goes to the next. Again it does nothing, nor when its window has
+   * passed.
    *
-   * @throws NotOpenError when the permit was released or reconciled before, or its window has passed.
+   * @throws NotOpenError when the permit was released or reconciled before.
    * @throws UnavailableError when no node could be told in time; the slot stays used then.
    */
   giveBack(): Promise<void>;

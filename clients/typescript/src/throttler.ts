@@ -1,11 +1,11 @@
-import { parseAsk, parseFunction, type Ask } from "./ask.js";
-import type { AcquireOptions, Connection, TryOptions } from "./connection.js";
+import { parseAsk, parseFunction, parseTry, parseTryThrottle, type Ask } from "./ask.js";
+import type { AcquireOptions, Connection, OnUnreachable, TryOptions } from "./connection.js";
 import type { Permit } from "./permit.js";
 
 /** What a try may say beyond its connection. */
 export interface TryThrottleOptions extends TryOptions {
   /** What becomes of the call when no node answers within a second: `"closed"` (the default) skips it, `"open"` runs it unthrottled. */
-  onUnreachable?: "closed" | "open";
+  onUnreachable?: OnUnreachable | undefined;
 }
 
 /** How a try ended that got no slot. */
@@ -53,29 +53,27 @@ export abstract class Throttler implements AsyncDisposable {
     options: TryThrottleOptions = {},
   ): Promise<Awaited<T> | null> {
     parseFunction(fn);
-    const { onUnreachable = "closed", ...rest } = options;
-    if (!["closed", "open"].includes(onUnreachable)) {
-      throw new RangeError(`onUnreachable is ${JSON.stringify(onUnreachable)}: it must be one of closed, open`);
-    }
-    const tried = await this.tryEnter(parseAsk(connection, rest), (permit) => run(permit, fn));
+    const { ask, onUnreachable } = parseTryThrottle(connection, options);
+    const tried = await this.tryEnter(ask, (permit) => run(permit, fn));
     if (!("noSlot" in tried)) return tried.started;
     return tried.noSlot === "unreachable" && onUnreachable === "open" ? await fn(null) : null;
   }
 
   /**
-   * The same function, throttled: each call waits its turn. `connection` may be a function of the arguments.
+   * The same function, or method, throttled: each call waits its turn. `connection` may be a function of the arguments.
    *
    * @throws TypeError when `fn` is no function. Calls reject as `throttle` does.
    */
-  wrap<A extends unknown[], T>(
+  wrap<This, A extends unknown[], T>(
     connection: Connection | ((...args: A) => Connection),
-    fn: (...args: A) => T,
+    fn: (this: This, ...args: A) => T,
     options: AcquireOptions = {},
-  ): (...args: A) => Promise<Awaited<T>> {
+  ): (this: This, ...args: A) => Promise<Awaited<T>> {
     parseFunction(fn);
-    return async (...args: A): Promise<Awaited<T>> => {
+    const throttle = async (one: Connection, call: () => T) => await this.throttle(one, call, options);
+    return async function (this: This, ...args: A): Promise<Awaited<T>> {
       const one = typeof connection === "function" ? connection(...args) : connection;
-      return await this.throttle(one, () => fn(...args), options);
+      return await throttle(one, () => fn.apply(this, args));
     };
   }
 
@@ -95,7 +93,7 @@ export abstract class Throttler implements AsyncDisposable {
    * @throws TypeError, RangeError or ThrottleError as `throttle` does.
    */
   async tryAcquire(connection: Connection, options: TryOptions = {}): Promise<Permit | null> {
-    const tried = await this.tryEnter(parseAsk(connection, options), (permit) => permit);
+    const tried = await this.tryEnter(parseTry(connection, options), (permit) => permit);
     return "noSlot" in tried ? null : tried.started;
   }
 

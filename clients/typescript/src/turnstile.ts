@@ -1,11 +1,10 @@
 import { onAbort } from "./abort.js";
-import type { Ask } from "./ask.js";
+import { parseOptions, type Ask } from "./ask.js";
 import { secondsOf } from "./duration.js";
-import { throttleError, type ThrottleError } from "./errors.js";
+import { throttleError, UnavailableError, type ThrottleError } from "./errors.js";
 import type { Permit } from "./permit.js";
-import { Conversation, type Answer } from "./session/conversation.js";
+import { Conversation } from "./session/conversation.js";
 import { parseAddresses } from "./session/nodes.js";
-import { SessionPermit } from "./session/session_permit.js";
 import { unavailable } from "./session/tell.js";
 import { Throttler, type NoSlot } from "./throttler.js";
 
@@ -19,10 +18,13 @@ export interface TurnstileOptions {
 const TRIES_FOR = 1_000_000_000n;
 
 /** How long an answer to `maxWaitSeconds` may be on its way. */
-const ANSWERED_WITHIN_MS = 1000;
+const ANSWERED_WITHIN = 1_000_000_000n;
 
 /** The longest time that a timer of Node takes. */
 const LONGEST_TIMER_MS = 0x7fff_ffff;
+
+/** A call that has been started, or a request that has no slot before so many nanoseconds from now. */
+type Entered<T> = { readonly started: T } | { readonly throttledFor: bigint };
 
 /** A client of a cluster of nodes: all its requests share one stream to one node, and go to the next with their places when that is gone. */
 export class Turnstile extends Throttler {
@@ -31,7 +33,7 @@ export class Turnstile extends Throttler {
   /** @throws RangeError or TypeError when `nodes` is not a list of `host:port`. */
   constructor(options: TurnstileOptions) {
     super();
-    const nodes: unknown = options.nodes;
+    const { nodes } = parseOptions(options, ["nodes"]);
     if (!Array.isArray(nodes) || !nodes.every((node) => typeof node === "string")) {
       throw new TypeError("nodes must be an array of strings, each HOST:PORT");
     }
@@ -44,106 +46,84 @@ export class Turnstile extends Throttler {
   }
 
   protected override async enter<T>(ask: Ask, start: (permit: Permit) => T): Promise<Awaited<T>> {
-    const beganAt = process.hrtime.bigint();
-    for (let isAged = false; ; isAged = true) {
-      const answer = await this.#wait(ask, "wait", beganAt, isAged);
-      if (!(answer instanceof SessionPermit)) throw notNow(answer.retryAfterNanos);
-      if (isStartable(ask, answer)) return await start(answer);
-    }
+    const entered = await this.#wait(ask, "wait", start);
+    if ("throttledFor" in entered) throw notNow(entered.throttledFor);
+    return await entered.started;
   }
 
   protected override async tryEnter<T>(
     ask: Ask,
     start: (permit: Permit) => T,
   ): Promise<{ started: Awaited<T> } | { noSlot: NoSlot }> {
-    const beganAt = process.hrtime.bigint();
-    for (;;) {
-      const answer = await this.#wait(ask, "try", beganAt, false);
-      if (answer === "unreachable") return { noSlot: "unreachable" };
-      if (!(answer instanceof SessionPermit)) return { noSlot: "not-now" };
-      if (isStartable(ask, answer)) return { started: await start(answer) };
-    }
+    const entered = await this.#wait(ask, "try", start);
+    if (entered === "unreachable") return { noSlot: "unreachable" };
+    return "throttledFor" in entered ? { noSlot: "not-now" } : { started: await entered.started };
   }
 
-  #wait(ask: Ask, mode: "wait", beganAt: bigint, isAged: boolean): Promise<Answer>;
-  #wait(ask: Ask, mode: "try", beganAt: bigint, isAged: boolean): Promise<Answer | "unreachable">;
-  async #wait(ask: Ask, mode: "wait" | "try", beganAt: bigint, isAged: boolean): Promise<Answer | "unreachable"> {
-    const { signal } = ask;
+  #wait<T>(ask: Ask, mode: "wait", start: (permit: Permit) => T): Promise<Entered<T>>;
+  #wait<T>(ask: Ask, mode: "try", start: (permit: Permit) => T): Promise<Entered<T> | "unreachable">;
+  async #wait<T>(ask: Ask, mode: "wait" | "try", start: (permit: Permit) => T): Promise<Entered<T> | "unreachable"> {
+    const { signal, timeoutNanos, maxWaitNanos } = ask;
     signal?.throwIfAborted();
-    const { answer, leave } = this.#conversation.acquire(ask, mode, beganAt, isAged);
-    const timers: Alarm[] = [];
-    let forget: (() => void) | undefined;
-    try {
-      return await new Promise<Answer | "unreachable">((resolve, reject) => {
-        let isOver = false;
-        const end = (settle: () => void) => {
-          isOver = true;
-          leave();
-          settle();
-        };
-        answer.then((answered) => {
-          // It had an answer already when it ended.
-          if (isOver && answered instanceof SessionPermit) returnUnused(answered);
-          resolve(answered);
-        }, reject);
-        if (signal !== undefined) {
-          forget = onAbort(signal, () => {
-            end(() => {
-              reject(signal.reason as Error);
-            });
-          });
-        }
-        if (mode === "try") {
-          const giveUp = () => {
-            end(() => {
-              resolve("unreachable");
-            });
-          };
-          timers.push(new Alarm(msUntil(beganAt, TRIES_FOR), giveUp));
-          return;
-        }
-        const { timeoutNanos, maxWaitNanos } = ask;
-        if (timeoutNanos !== undefined) {
-          const timeOut = () => {
-            end(() => {
-              reject(deadlineExceeded(timeoutNanos));
-            });
-          };
-          timers.push(new Alarm(msUntil(beganAt, timeoutNanos), timeOut));
-        }
-        if (maxWaitNanos !== undefined) {
-          // A node says by itself that the wait is longer, unless there is none.
-          const unanswered = new Alarm(msUntil(beganAt, maxWaitNanos) + ANSWERED_WITHIN_MS, () => {
-            if (this.#conversation.isOpen) {
-              unanswered.again(ANSWERED_WITHIN_MS);
-            } else {
-              end(() => {
-                reject(unavailable("no node has answered within maxWaitSeconds"));
-              });
-            }
-          });
-          timers.push(unanswered);
-        }
+    // What would end the wait by itself.
+    const ends: (() => void)[] = [];
+    const alarm = (span: bigint, ring: () => void) => {
+      const timer = new Alarm(span, ring);
+      ends.push(() => {
+        timer.stop();
       });
-    } finally {
-      for (const timer of timers) timer.stop();
-      forget?.();
-    }
+    };
+    return await new Promise<Entered<T> | "unreachable">((resolve, reject) => {
+      const over = () => {
+        for (const end of ends.splice(0)) end();
+      };
+      const leave = this.#conversation.acquire(ask, mode, {
+        granted: (permit) => {
+          over();
+          resolve({ started: start(permit) });
+        },
+        throttled: (retryAfterNanos) => {
+          over();
+          resolve({ throttledFor: retryAfterNanos });
+        },
+        failed: (error) => {
+          over();
+          if (mode === "try" && error instanceof UnavailableError) resolve("unreachable");
+          else reject(error);
+        },
+      });
+      const giveUp = (error: Error) => {
+        over();
+        leave();
+        reject(error);
+      };
+      if (signal !== undefined) {
+        const forget = onAbort(signal, () => {
+          giveUp(signal.reason as Error);
+        });
+        ends.push(forget);
+      }
+      if (mode === "try") {
+        alarm(TRIES_FOR, () => {
+          over();
+          leave();
+          resolve("unreachable");
+        });
+        return;
+      }
+      if (timeoutNanos !== undefined) {
+        alarm(timeoutNanos, () => {
+          giveUp(deadlineExceeded(timeoutNanos, this.#conversation.trouble));
+        });
+      }
+      if (maxWaitNanos !== undefined) {
+        // A node says by itself that the wait is longer, unless there is none that could.
+        alarm(maxWaitNanos + ANSWERED_WITHIN, () => {
+          giveUp(unavailable(`no node has answered within maxWaitSeconds${because(this.#conversation.trouble)}`));
+        });
+      }
+    });
   }
-}
-
-/** Whether the call may be started with this grant; a grant that may be too old, or has no caller any more, goes back. */
-function isStartable({ signal }: Ask, permit: SessionPermit): boolean {
-  const isAborted = signal?.aborted === true;
-  if (!isAborted && !permit.isStale) return true;
-  returnUnused(permit);
-  signal?.throwIfAborted();
-  return false;
-}
-
-/** Gives back what nobody takes. Where no node can be told the slot stays used, which its window ends. */
-function returnUnused(permit: SessionPermit): void {
-  permit.giveBack().catch(() => undefined);
 }
 
 /** A timer of any length. */
@@ -151,27 +131,25 @@ class Alarm {
   readonly #ring: () => void;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(ms: number, ring: () => void) {
+  constructor(nanos: bigint, ring: () => void) {
     this.#ring = ring;
-    this.again(ms);
+    this.again(nanos);
   }
 
-  again(ms: number): void {
-    const part = Math.min(ms, LONGEST_TIMER_MS);
+  /** Rings in so many nanoseconds. */
+  again(nanos: bigint): void {
+    const at = process.hrtime.bigint() + nanos;
+    const ms = Math.min(Math.ceil(Number(nanos) / 1e6), LONGEST_TIMER_MS);
     this.#timer = setTimeout(() => {
-      if (part < ms) this.again(ms - part);
+      const left = at - process.hrtime.bigint();
+      if (left > 0n) this.again(left);
       else this.#ring();
-    }, part);
+    }, ms);
   }
 
   stop(): void {
     clearTimeout(this.#timer);
   }
-}
-
-function msUntil(beganAt: bigint, span: bigint): number {
-  const left = beganAt + span - process.hrtime.bigint();
-  return left > 0n ? Math.ceil(Number(left) / 1e6) : 0;
 }
 
 function notNow(retryAfterNanos: bigint): ThrottleError {
@@ -180,7 +158,11 @@ function notNow(retryAfterNanos: bigint): ThrottleError {
   return throttleError(message, { code: "RESOURCE_EXHAUSTED", reason: "NOT_NOW", retryAfterSeconds });
 }
 
-function deadlineExceeded(timeoutNanos: bigint): ThrottleError {
-  const message = `timeoutSeconds is ${secondsOf(timeoutNanos)}: they passed in the queue`;
+function deadlineExceeded(timeoutNanos: bigint, trouble: string | undefined): ThrottleError {
+  const message = `timeoutSeconds is ${secondsOf(timeoutNanos)}: they passed in the queue${because(trouble)}`;
   return throttleError(message, { code: "DEADLINE_EXCEEDED", reason: "DEADLINE_EXCEEDED" });
+}
+
+function because(trouble: string | undefined): string {
+  return trouble === undefined ? "" : ` (${trouble})`;
 }

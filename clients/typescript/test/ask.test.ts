@@ -2,7 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { parseAsk, parseUsage } from "../src/ask.js";
-import { Turnstile, throttle, tryThrottle, wrap, type AcquireOptions, type Connection } from "../src/index.js";
+import {
+  Turnstile,
+  throttle,
+  tryAcquire,
+  tryThrottle,
+  wrap,
+  close,
+  type AcquireOptions,
+  type Connection,
+} from "../src/index.js";
 
 const rateLimit = { requestCount: 3, windowSeconds: 1.5 };
 const good: Connection = { platform: "slack", connection: "acme", niceness: 5, rateLimit };
@@ -45,6 +54,9 @@ const wrongShapes: [string, unknown, unknown, typeof TypeError | typeof RangeErr
   ["maxWaitSeconds", good, { maxWaitSeconds: -1 }, RangeError],
   ["requestId", good, { requestId: "42" }, RangeError],
   ["signal", good, { signal: {} }, TypeError],
+  ["options", good, null, TypeError],
+  ["options.timeout", good, { timeout: 5 }, TypeError],
+  ["rateLimit.guard", { ...good, rateLimit: { ...rateLimit, guard: 1 } }, {}, TypeError],
 ];
 
 for (const [field, connection, options, kind] of wrongShapes) {
@@ -55,6 +67,19 @@ for (const [field, connection, options, kind] of wrongShapes) {
     assert.deepEqual(calls, []);
   });
 }
+
+test("a function may be wrapped before it is said where the nodes are", async (t) => {
+  const said = process.env["TURNSTILE_NODES"];
+  t.after(async () => {
+    await close();
+    if (said === undefined) delete process.env["TURNSTILE_NODES"];
+    else process.env["TURNSTILE_NODES"] = said;
+  });
+  await close();
+  process.env["TURNSTILE_NODES"] = "not said yet";
+  const wrapped = wrap(good, () => 1);
+  await assert.rejects(wrapped(), /TURNSTILE_NODES/);
+});
 
 test("what is no function, no usage and no address is refused", async () => {
   await assert.rejects(throttle(good, undefined as never), TypeError);
@@ -68,4 +93,18 @@ test("what is no function, no usage and no address is refused", async () => {
     assert.throws(() => new Turnstile({ nodes }), RangeError);
   }
   assert.throws(() => new Turnstile({ nodes: "127.0.0.1:7878" as never }), TypeError);
+  assert.throws(() => new Turnstile(undefined as never), /^TypeError: options is undefined/);
+});
+
+test("a try refuses what is for those who wait", async () => {
+  const wrong = /^TypeError: options.timeoutSeconds is unknown here: it must be one of signal, niceness, cost,/;
+  await assert.rejects(
+    tryThrottle(good, () => 1, { timeoutSeconds: 1 } as never),
+    wrong,
+  );
+  await assert.rejects(tryAcquire(good, { timeoutSeconds: 1 } as never), wrong);
+  await assert.rejects(
+    tryThrottle(good, () => 1, null as never),
+    /^TypeError: options is null/,
+  );
 });

@@ -95,6 +95,21 @@ test("waits end as they do at a node", async () => {
   await closed;
 });
 
+test("a slot whose caller has gone away by the time that it can start goes back", async () => {
+  const fake = new FakeTurnstile();
+  const one = connection(2, 10);
+  const leave = new AbortController();
+  const ran: string[] = [];
+  const first = fake.throttle(one, () => {
+    ran.push("first");
+    leave.abort();
+  });
+  const second = fake.throttle(one, () => ran.push("second"), { signal: leave.signal });
+  await Promise.all([first, assert.rejects(second, { name: "AbortError" })]);
+  assert.deepEqual(ran, ["first"]);
+  assert.ok(await fake.tryAcquire(one));
+});
+
 test("slots and tokens come back", async () => {
   const fake = new FakeTurnstile();
   const { platform, connection: name } = connection(1, 1);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners, once } from "node:events";
 import { test } from "node:test";
 
 import {
@@ -78,6 +79,16 @@ test("a single node", async (t) => {
     assert.deepEqual(await Promise.all([add(1, 2), add(3, 4)]), [3, 7]);
   });
 
+  await t.test("a method that is wrapped knows its object", async () => {
+    class Reader {
+      readonly name = "the reader";
+      readonly read = turnstile.wrap(connection(1, 60), async function (this: Reader, page: number) {
+        return await Promise.resolve(`${this.name} has page ${page}`);
+      });
+    }
+    assert.equal(await new Reader().read(7), "the reader has page 7");
+  });
+
   await t.test("a permit is given back, released or disposed of", async () => {
     const one = connection(1, 60);
     const permit = await turnstile.acquire(one);
@@ -100,12 +111,14 @@ test("a single node", async (t) => {
 
   await t.test("a permit that has outlived its session is given back by name", async () => {
     const one = connection(1, 60);
-    const permit = await turnstile.acquire(one);
+    const [permit, passed] = await Promise.all([turnstile.acquire(one), turnstile.acquire(connection(1, 0.001))]);
     // Nobody waits, so the session ends soon; another one begins with the try.
     await until("the session has ended", () => sessionsOf(node.address).then((sessions) => sessions === 0));
     assert.equal(await turnstile.tryAcquire(one), null);
     await permit.giveBack();
     assert.ok(await turnstile.acquire(one, { timeoutSeconds: 5 }));
+    // Its window has taken its slot away long ago: there is nothing to be given back.
+    await passed.giveBack();
   });
 
   await t.test("tokens are estimated and reconciled", async () => {
@@ -163,12 +176,14 @@ test("a single node", async (t) => {
     const all = Promise.allSettled(waits);
     await until("they wait at the node", async () => (await waitersOf(node.address, one)) === 1000);
     assert.equal(await sessionsOf(node.address), 1);
+    assert.equal(getEventListeners(leave.signal, "abort").length, 1);
     const reason = new Error("no longer wanted");
     leave.abort(reason);
     const ended = await all;
     assert.deepEqual(runs, [500]);
     assert.equal(ended.filter((end) => end.status === "rejected" && end.reason === reason).length, 999);
     assert.equal(await waitersOf(node.address, one), 0);
+    assert.equal(getEventListeners(leave.signal, "abort").length, 0);
   });
 
   await t.test("an aborted signal ends the wait, and does nothing once the function runs", async () => {
@@ -214,13 +229,24 @@ test("a node that isn't there", async (t) => {
   const address = `127.0.0.1:${port}`;
   const turnstile = client(t, address);
   const one = connection(1, 60);
-  await assert.rejects(turnstile.acquire(one, { timeoutSeconds: 0.3 }), DeadlineExceededError);
-  await assert.rejects(turnstile.acquire(one, { maxWaitSeconds: 0 }), UnavailableError);
+  const isRefused = (error: Error) => error.message.includes(`${address}: `) && error.message.includes("ECONNREFUSED");
+  await assert.rejects(
+    turnstile.acquire(one, { timeoutSeconds: 0.3 }),
+    (error) => error instanceof DeadlineExceededError && isRefused(error),
+  );
+  await assert.rejects(
+    turnstile.acquire(one, { maxWaitSeconds: 0 }),
+    (error) => error instanceof UnavailableError && isRefused(error),
+  );
   const began = Date.now();
   assert.equal(await turnstile.tryThrottle(one, () => "ran"), null);
   assert.ok(Date.now() - began < 1500);
   assert.equal(await turnstile.tryThrottle(one, () => "ran", { onUnreachable: "open" }), "ran");
+  const warned = once(process, "warning") as Promise<[Error & { code?: string }]>;
   const waiting = turnstile.throttle(one, () => "at last");
+  const [warning] = await warned;
+  assert.equal(warning.code, "TURNSTILE_UNREACHABLE");
+  assert.ok(isRefused(warning));
   await startNode(t, address);
   assert.equal(await waiting, "at last");
 });

@@ -1,8 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { DeadlineExceededError, RequestIdReusedError, SupersededError } from "../src/index.js";
+import { create, toBinary } from "@bufbuild/protobuf";
+
+import {
+  ClosedError,
+  DeadlineExceededError,
+  RequestIdReusedError,
+  SupersededError,
+  UnavailableError,
+  type Permit,
+} from "../src/index.js";
 import { toDuration } from "../src/duration.js";
+import { ErrorInfoSchema, StatusSchema } from "../src/gen/error_details_pb.js";
 import type { Acquire, SessionRequest } from "../src/gen/turnstile/v1/throttle_pb.js";
 import { client, connection } from "./support/client.js";
 import { until } from "./support/processes.js";
@@ -27,11 +37,17 @@ function acquireOf({ message }: SessionRequest): Acquire {
   throw new Error(`${String(message.case)} is no acquire`);
 }
 
-function fail(say: Say, { requestId }: Acquire, code: number): void {
-  say({
-    requestId,
-    message: { case: "failed", value: { code, message: "scripted", statusDetails: new Uint8Array() } },
-  });
+function fail(say: Say, { requestId }: Acquire, code: number, reason = ""): void {
+  const value = toBinary(ErrorInfoSchema, create(ErrorInfoSchema, { reason }));
+  const details = reason === "" ? [] : [{ typeUrl: "type.googleapis.com/google.rpc.ErrorInfo", value }];
+  const statusDetails = toBinary(StatusSchema, create(StatusSchema, { details }));
+  say({ requestId, message: { case: "failed", value: { code, message: "scripted", statusDetails } } });
+}
+
+/** Keeps the event loop busy. */
+function spin(ms: bigint): void {
+  const end = process.hrtime.bigint() + ms * MILLISECOND;
+  while (process.hrtime.bigint() < end);
 }
 
 test("a grant that may be too old is given back and asked for again, with its age", async (t) => {
@@ -62,17 +78,40 @@ test("a grant that came in time but found the process busy is given back, too", 
   const turnstile = client(t, address);
   const one = connection(1, 1);
   // Both grants come in one go; the first call stands in the way of the second for longer than its bound.
-  const busy = () => {
-    const end = process.hrtime.bigint() + 30n * MILLISECOND;
-    while (process.hrtime.bigint() < end);
-  };
   const left: number[] = [];
   await turnstile.throttle(one, () => 0);
   await Promise.all([
-    turnstile.throttle(one, busy),
+    turnstile.throttle(one, () => {
+      spin(30n);
+    }),
     turnstile.throttle(one, (permit) => left.push(permit.startWithinSeconds)),
   ]);
+  assert.ok(heard.includes("giveBack"), heard.join());
   assert.ok((left[0] ?? 0) > 0, `it was started ${left.join()} s before its end`);
+});
+
+test("what a call does before it leaves does not make the others late that were granted with it", async (t) => {
+  const asked: [SessionRequest, Say][] = [];
+  let acquires = 0;
+  const address = await startScript(t, (request, say) => {
+    if (request.message.case !== "acquire") return;
+    acquires += 1;
+    asked.push([request, say]);
+    // Four leave in one go, and then one by one those who ask again.
+    if (acquires >= 4) for (const [acquire, reply] of asked.splice(0)) grant(reply, acquire, 0n);
+  });
+  const turnstile = client(t, address);
+  const one = connection(1, 1);
+  // As `fetch` connects, and writes to its socket, when it has long returned.
+  const leavesWithin: number[] = [];
+  const call = async (permit: Permit) => {
+    await new Promise(setImmediate);
+    leavesWithin.push(permit.startWithinSeconds);
+    spin(12n);
+  };
+  await Promise.all([1, 2, 3, 4].map(() => turnstile.throttle(one, call)));
+  assert.equal(leavesWithin.length, 4);
+  assert.ok(Math.min(...leavesWithin) > 0, `they left ${leavesWithin.join(", ")} s before their ends`);
 });
 
 test("a grant whose caller has gone away by the time that it can start goes back", async (t) => {
@@ -97,6 +136,29 @@ test("a grant whose caller has gone away by the time that it can start goes back
   });
   const second = turnstile.throttle(connection(1, 1), () => ran.push("second"), { requestId, signal: leave.signal });
   await Promise.all([first, assert.rejects(second, { name: "AbortError" })]);
+  assert.deepEqual(ran, ["first"]);
+  await until("its grant has gone back", () => returned.includes(requestId));
+});
+
+test("closing gives back what has its slot and has not started", async (t) => {
+  const asked: [SessionRequest, Say][] = [];
+  const returned: string[] = [];
+  const address = await startScript(t, (request, say) => {
+    const { message } = request;
+    if (message.case === "acquire") asked.push([request, say]);
+    if (message.case === "giveBack") returned.push(Buffer.from(message.value.requestId).toString("hex"));
+    // Both grants leave in one go.
+    if (asked.length === 2) for (const [acquire, reply] of asked.splice(0)) grant(reply, acquire, 0n);
+  });
+  const turnstile = client(t, address);
+  const requestId = "572602e937414bd46f90baad8acb6a22";
+  const ran: string[] = [];
+  const first = turnstile.throttle(connection(1, 1), async () => {
+    ran.push("first");
+    await turnstile.close();
+  });
+  const second = turnstile.throttle(connection(1, 1), () => ran.push("second"), { requestId });
+  await Promise.all([first, assert.rejects(second, ClosedError)]);
   assert.deepEqual(ran, ["first"]);
   await until("its grant has gone back", () => returned.includes(requestId));
 });
@@ -168,4 +230,30 @@ test("a node that can't serve is left for the next", async (t) => {
   });
   await client(t, unable, able).throttle(connection(1, 1), () => 0);
   assert.deepEqual(asked, ["unable", "able"]);
+});
+
+test("an owner that does not answer ends the requests for its connections, and nobody else's wait", async (t) => {
+  const lost = connection(1, 1);
+  const asked: string[] = [];
+  const held: (() => void)[] = [];
+  const address = await startScript(t, (request, say) => {
+    if (request.message.case !== "acquire" && request.message.case !== "tryAcquire") return;
+    const acquire = request.message.value;
+    asked.push(acquire.key?.connection ?? "");
+    if (acquire.key?.connection === lost.connection) fail(say, acquire, 14, "OWNER_UNAVAILABLE");
+    else
+      held.push(() => {
+        grant(say, request, 0n);
+      });
+  });
+  const turnstile = client(t, address);
+  const other = connection(1, 1);
+  const waits = turnstile.throttle(other, () => "ran");
+  const error = { name: UnavailableError.name, reason: "OWNER_UNAVAILABLE" };
+  await assert.rejects(turnstile.acquire(lost, { timeoutSeconds: 1 }), error);
+  assert.equal(await turnstile.tryThrottle(lost, () => "ran"), null);
+  assert.equal(await turnstile.tryThrottle(lost, () => "ran", { onUnreachable: "open" }), "ran");
+  for (const go of held) go();
+  assert.equal(await waits, "ran");
+  assert.deepEqual(asked, [other.connection, lost.connection, lost.connection, lost.connection]);
 });

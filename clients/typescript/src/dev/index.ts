@@ -1,4 +1,5 @@
 /** A node of one's own, for development and tests. */
+/// <reference types="node" preserve="true" />
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { Socket } from "node:net";
@@ -6,12 +7,12 @@ import { createInterface } from "node:readline";
 
 /** How a local node is started. */
 export interface LocalNodeOptions {
-  /** The `turnstile` binary: a path, or a name that is looked up in `PATH`. `"turnstile"` if it is not set. */
-  binary?: string;
+  /** The binary: a path, or a name that is looked up in `PATH`. If it is not set the one that `TURNSTILE_BIN` names, or `"turnstile"`. */
+  binary?: string | undefined;
   /** Where it listens, `host:port`; port 0 takes a free one. `"127.0.0.1:0"` if it is not set. */
-  listen?: string;
+  listen?: string | undefined;
   /** How long it may take until it serves, in seconds: 10 if it is not set. */
-  timeoutSeconds?: number;
+  timeoutSeconds?: number | undefined;
 }
 
 /** A node that keeps nothing on disk. It ends by `close`, at the end of an `await using` block, and with this process. */
@@ -33,22 +34,19 @@ const ENDS_WITHIN_MS = 10_000;
  * @throws Error when there is no such binary, or the node ends or is silent before it serves; the message has what it said.
  */
 export async function startLocalNode(options: LocalNodeOptions = {}): Promise<LocalNode> {
-  const { binary = "turnstile", listen = "127.0.0.1:0", timeoutSeconds = 10 } = options;
-  const child = spawn(binary, ["node", "--memory", "--listen", listen], {
-    stdio: ["ignore", "pipe", "pipe"],
+  const { binary = process.env["TURNSTILE_BIN"] ?? "turnstile", listen = "127.0.0.1:0", timeoutSeconds = 10 } = options;
+  // Its standard input ends with this process, however that ends.
+  const child = spawn(binary, ["node", "--memory", "--listen", listen, "--until-input-ends"], {
+    stdio: ["pipe", "pipe", "pipe"],
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TURNSTILE_"))),
   });
-  const kill = () => child.kill("SIGKILL");
-  process.once("exit", kill);
-  child.once("exit", () => process.off("exit", kill));
   try {
     const address = await readyAddress(child, binary, timeoutSeconds);
     // It must not keep this process: that ends when its own work is done, and the node with it.
     child.unref();
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.resume();
-      if (stream instanceof Socket) stream.unref();
-    }
+    child.stdout.resume();
+    child.stderr.resume();
+    for (const stream of child.stdio) if (stream instanceof Socket) stream.unref();
     const close = () => end(child);
     return { address, pid: child.pid ?? 0, close, [Symbol.asyncDispose]: close };
   } catch (error) {
@@ -72,7 +70,8 @@ async function readyAddress(
         reject(new Error(`the node did not serve within ${timeoutSeconds} s: ${said.trim()}`));
       }, timeoutSeconds * 1000);
       child.once("error", (error: NodeJS.ErrnoException) => {
-        const why = error.code === "ENOENT" ? "there is no such program in PATH" : error.message;
+        const why =
+          error.code === "ENOENT" ? `there is no such program${binary.includes("/") ? "" : " in PATH"}` : error.message;
         reject(new Error(`can't start ${JSON.stringify(binary)}: ${why}`, { cause: error }));
       });
       child.once("close", (code) => {

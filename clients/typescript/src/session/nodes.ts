@@ -6,12 +6,19 @@ const NEXT_NODE_AFTER_MS = 20;
 /** The pause when none of them could serve. */
 const NEXT_ROUND_AFTER_MS = 200;
 
+/** When a process says that its calls wait for nodes and not for their turns: a node that is started again takes less. */
+const WARNS_AFTER_MS = 5000;
+
 /** The nodes, one of which is spoken with at a time. */
 export class Nodes {
   readonly #addresses: readonly string[];
   #at = 0;
   /** How many could not serve, one after the other. */
   #failures = 0;
+  #trouble: string | undefined;
+  /** Since when none has answered, in milliseconds of the monotonic clock; `undefined` since one has. */
+  #silentSince: number | undefined;
+  #hasWarned = false;
   #channel: NodeChannel | undefined;
 
   constructor(addresses: readonly string[]) {
@@ -24,17 +31,40 @@ export class Nodes {
     return this.#channel;
   }
 
-  /** The present one serves. */
+  /** What was wrong with the last one; `undefined` since one has answered. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** The present one answers. */
+  answers(): void {
+    this.#trouble = undefined;
+    this.#silentSince = undefined;
+    this.#hasWarned = false;
+  }
+
+  /** The present one serves: it has given a slot, or a reason. */
   serves(): void {
     this.#failures = 0;
   }
 
   /** The present one does not serve: the next is to be asked, after the milliseconds that this returns. */
-  leave(): number {
+  leave(why: string): number {
     this.#failures += 1;
+    this.#trouble = `${this.#addresses[this.#at] ?? ""}: ${why}`;
+    this.#warn(this.#trouble);
     this.#at = (this.#at + 1) % this.#addresses.length;
     this.close();
     return this.#failures % this.#addresses.length === 0 ? NEXT_ROUND_AFTER_MS : NEXT_NODE_AFTER_MS;
+  }
+
+  /** Says once that none answers: who has only forgotten to start one would wait and wonder. */
+  #warn(trouble: string): void {
+    this.#silentSince ??= performance.now();
+    if (this.#hasWarned || performance.now() - this.#silentSince < WARNS_AFTER_MS) return;
+    this.#hasWarned = true;
+    const message = `no node of Turnstile answers, and calls wait for one: ${trouble}`;
+    process.emitWarning(message, { type: "TurnstileWarning", code: "TURNSTILE_UNREACHABLE" });
   }
 
   close(): void {

@@ -19,7 +19,7 @@ export interface Told {
   /** The one to be asked now. */
   node(): NodeChannel;
   /** That one did not answer, or could not serve. */
-  unanswered(node: NodeChannel): void;
+  unanswered(node: NodeChannel, why: string): void;
 }
 
 /** Makes a call, which may be made twice, to one node after the other until one has answered it. */
@@ -34,7 +34,7 @@ export async function tell<T>(nodes: Told, call: (node: NodeChannel, withinMs: n
       const problem = problemOfCall(error);
       if (problem.code !== "UNAVAILABLE" && problem.code !== "DEADLINE_EXCEEDED") throw problem;
       if (Date.now() >= until) throw unavailable(`no node could be told within ${TOLD_WITHIN_MS} ms`, problem);
-      nodes.unanswered(node);
+      nodes.unanswered(node, problem.message);
       await sleep(TOLD_AGAIN_AFTER_MS);
     }
   }

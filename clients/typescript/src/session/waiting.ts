@@ -32,10 +32,13 @@ const ALGORITHMS: Readonly<Record<Algorithm, WireAlgorithm>> = {
 /** The shortest timeout that is sent: what is left of one may have passed, but its own timer ends it. */
 const LEAST_TIMEOUT = 1_000_000n;
 
-/** How an acquire ended that has no slot and no error. */
-export interface Throttled {
-  /** A lower bound. */
-  readonly retryAfterNanos: bigint;
+/** How an acquire ends: by one of these, unless it leaves. */
+export interface Answers {
+  /** It has its slot. It starts in this very step, in which the grant was found fresh. */
+  granted(permit: SessionPermit): void;
+  /** There is no slot before so long from now, at least. */
+  throttled(retryAfterNanos: bigint): void;
+  failed(error: ThrottleError): void;
 }
 
 /** An acquire that has no answer yet. */
@@ -44,14 +47,15 @@ export interface Waiting {
   readonly mode: "wait" | "try";
   /** When it began to wait, by the process's monotonic clock. */
   readonly beganAt: bigint;
+  readonly answers: Answers;
   /** By which the nodes know it. */
   id: Uint8Array;
   /** The tightest delivery bound of its limits, as far as it is known; 0 when they accept any jitter. */
   deliveryBound: bigint;
   /** Whether it has lost a place that it had, or a node that it was to ask: its place is by its age from then on. */
   isAged: boolean;
-  resolve(answer: SessionPermit | Throttled): void;
-  reject(error: ThrottleError): void;
+  /** Its slot, until its turn to start has come. */
+  permit: SessionPermit | undefined;
 }
 
 /** The tightest delivery bound that its limits ask for. */

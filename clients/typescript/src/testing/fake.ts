@@ -100,6 +100,10 @@ export class FakeTurnstile extends Throttler {
 
   protected override async enter<T>(ask: Ask, start: (permit: Permit) => T): Promise<Awaited<T>> {
     const permit = await this.#wait(ask);
+    if (ask.signal?.aborted === true) {
+      await permit.giveBack();
+      ask.signal.throwIfAborted();
+    }
     return await start(permit);
   }
 

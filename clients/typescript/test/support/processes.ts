@@ -13,6 +13,9 @@ import { promisify } from "node:util";
 /** The binary under test. */
 export const TURNSTILE = process.env["TURNSTILE_BIN"] ?? "turnstile";
 
+/** Has a node end with the tests, also when those are killed. */
+const UNTIL_INPUT_ENDS = "--until-input-ends";
+
 /** The environment without settings of nodes, with these variables. */
 export function environment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
   const rest = Object.entries(process.env).filter(([name]) => !/^(TURNSTILE|NODE_TEST)_/.test(name));
@@ -68,7 +71,7 @@ export interface TestNode {
 
 /** A node that stands alone, by default at a free port. */
 export async function startNode(t: TestContext, listen = "127.0.0.1:0"): Promise<TestNode> {
-  return await ready(start(t, TURNSTILE, ["node", "--memory", "--listen", listen]));
+  return await ready(start(t, TURNSTILE, ["node", "--memory", "--listen", listen, UNTIL_INPUT_ENDS]));
 }
 
 /** A cluster of three, founded without a hold. */
@@ -76,7 +79,7 @@ export async function startCluster(t: TestContext): Promise<TestNode[]> {
   const peers = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
   const nodes = peers.map(async (peer) => {
     const data = await folder(t);
-    const args = ["node", "--data", data, "--listen", "127.0.0.1:0", "--peer-listen", peer];
+    const args = ["node", "--data", data, "--listen", "127.0.0.1:0", "--peer-listen", peer, UNTIL_INPUT_ENDS];
     return await ready(
       start(t, TURNSTILE, [...args, "--peers", peers.join(","), "--expect", "3", "--cold-start-hold", "0s"]),
     );

@@ -38,7 +38,7 @@ async function call(request: string, niceness: number): Promise<void> {
   tell("done", request);
 }
 
-// The first call of a process loads what later ones have: that is no way to the platform.
+// The first call of a process loads what later ones have, which takes longer than any way to a platform.
 await fetch(new URL("/_report", work.url)).then((response) => response.arrayBuffer());
 
 const calls = work.niceness.flatMap((niceness) =>

@@ -770,7 +770,7 @@ export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
   messageDesc(file_turnstile_v1_throttle, 19);
 
 /**
- * Ends a granted request; its slot stays used, for the call may have reached the platform. Answered by `ended`.
+ * Ends a granted request; its slot stays used, for the call may have reached the platform. Not answered, unless by `failed`.
  *
  * @generated from message turnstile.v1.Done
  */
@@ -812,7 +812,8 @@ export const GiveBackSchema: GenMessage<GiveBack> = /*@__PURE__*/
   messageDesc(file_turnstile_v1_throttle, 21);
 
 /**
- * Ends a granted request, and says what its call has taken. Answered by `reconciled`, or by `failed`; over it is in either case.
+ * Ends a granted request, and says what its call has taken. Answered by `reconciled`, or by `failed`; over it is
+ * in either case, but for INVALID_ARGUMENT: a message that was refused has changed nothing.
  *
  * @generated from message turnstile.v1.Reconcile
  */
@@ -875,7 +876,8 @@ export type SessionResponse = Message<"turnstile.v1.SessionResponse"> & {
     case: "throttled";
   } | {
     /**
-     * The message was refused, or the acquire failed. An acquire is over; other messages have changed nothing.
+     * The message was refused, or the acquire failed. An acquire is over, and so is a request whose
+     * reconcile was read; other messages have changed nothing.
      *
      * @generated from field: turnstile.v1.Failed failed = 4;
      */
@@ -883,7 +885,7 @@ export type SessionResponse = Message<"turnstile.v1.SessionResponse"> & {
     case: "failed";
   } | {
     /**
-     * The request is over: cancelled, done, or given back.
+     * The request is over: cancelled, or given back.
      *
      * @generated from field: turnstile.v1.Ended ended = 5;
      */
@@ -1218,7 +1220,7 @@ export const ThrottleService: GenService<{
   },
   /**
    * Many acquires over one stream. Every acquire gets one answer under its request id, in any order; a granted one stays open until the
-   * client ends it by `done` or `give_back`. When the stream ends, what waits leaves the queue and what is held counts as done. When the
+   * client ends it by `done`, `give_back` or `reconcile`. When the stream ends, what waits leaves the queue and what is held counts as done. When the
    * client closes its side only, the server answers what still waits and then ends the stream.
    *
    * @generated from rpc turnstile.v1.ThrottleService.Session
