@@ -94,6 +94,7 @@ test-clients-python: test-clients-binary clients/python/.venv/installed ## Forma
 
 .PHONY: test-clients-typescript
 test-clients-typescript: test-clients-binary ## Install, lint, build and test the TypeScript client (needs Node 20 or later)
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { echo "make: Node 20 or later is needed, with npm; here is: $$(node --version || echo none)" >&2; exit 1; }
 	cd clients/typescript && npm ci --no-audit --no-fund && npm run lint && npm run build && TURNSTILE_BIN="$(CLIENT_TESTS_BIN)" npm test
 
 clients/python/.venv/installed: clients/python/pyproject.toml
