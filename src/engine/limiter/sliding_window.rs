@@ -137,6 +137,10 @@ impl<L: TimeLine> SlidingWindow<L> {
 
     /// Counts `amount` from `from` on, under no name: it can't be given back.
     pub(super) fn charge_unnamed(&mut self, now: Moment<L>, from: Moment<L>, amount: u32) {
+        if amount == 0 {
+            // A charge that counts from the same moment keeps its name.
+            return;
+        }
         self.charge(now, from, amount);
         let place = self.runs.partition_point(|run| run.from < from);
         if let Some(run) = self.runs.get_mut(place).filter(|run| run.from == from) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::algorithm::Algorithm;
-use crate::engine::grant::{ReleaseNumber, Tenure};
+use crate::engine::grant::{ReleaseNumber, RequestId, Tenure};
 
 /// 100 tokens per 10 s, and more requests than anybody makes, without margins.
 fn tokens(algorithm: Algorithm) -> Limits {
@@ -128,4 +128,23 @@ fn several_permits_of_one_charge_are_reconciled_each_for_itself() {
     }
     assert_eq!(adjusted(log.propose(30, owner, "a", taken(4, 10, 1, 0))), Adjusted::Unknown, "all of it is spoken for");
     assert_eq!(granted_at(&mut log, 40, 70, &limits), 40, "30 of 100 are taken");
+}
+
+#[test]
+fn a_reconcile_that_owes_nothing_leaves_the_others_of_its_charge_theirs_to_give_back() {
+    let (mut log, limits) = (Log::new(), tokens(Algorithm::SlidingWindow));
+    let (owner, two, way) = (run(NODE, 1), Cost::of(2).with_tokens(20), Duration::from_millis(3));
+    let ask = Ask { limits, delivery: way, least: two, most: two };
+    log.propose(10, owner, "a", Action::Slots { returns: Vec::new(), ask: Some(ask) });
+    let charge = Charge { stamp: at(10), delivery: way };
+    let permit = |number| PermitId { tenure: Tenure::new(7), release: ReleaseNumber::from_wire(number) };
+    let half = Cost::ONE.with_tokens(10);
+    // At the very moment from which the charge counts.
+    let reconcile = Reconcile { permit: permit(1), charge, estimate: half, actual: half };
+    let reconciled = adjusted(log.propose(13, owner, "a", Action::Adjust(Adjustment::Reconcile(reconcile))));
+    assert_eq!(reconciled, Adjusted::Reconciled { charge, refunded: Cost::ZERO, owed: Cost::ZERO });
+    let request = RequestId::new(2);
+    let release = Release { permit: permit(2), request, charge, cost: half };
+    let released = adjusted(log.propose(14, owner, "a", Action::Adjust(Adjustment::Release(release))));
+    assert_eq!(released, Adjusted::Released { request, charge, refunded: half });
 }

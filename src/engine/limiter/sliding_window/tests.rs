@@ -113,6 +113,17 @@ fn a_refund_gives_back_only_what_was_charged_at_that_moment_and_only_once() {
 }
 
 #[test]
+fn what_was_taken_without_a_name_takes_nobody_elses() {
+    let mut window = window(10, 60);
+    // It is on its way until then.
+    window.charge(at(1000), at(1003), 2);
+    window.charge_unnamed(at(1003), at(1003), 0);
+    assert_eq!(window.refund(at(1000), at(1003), 1), 1, "nothing was taken");
+    window.charge_unnamed(at(1003), at(1003), 4);
+    assert_eq!((refund(&mut window, 1003, 4), window.held()), (0, 5), "a debt does not come back");
+}
+
+#[test]
 fn more_than_the_whole_limit_is_never_ready() {
     assert_eq!(window(3, 1).check(at(0), 4), Room::Never);
     assert_eq!(window(3, 1).earliest(at(0), 0, 4), None);
