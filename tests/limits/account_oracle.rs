@@ -51,6 +51,12 @@ fn level(charges: &[Charged], own: usize, limit: &RateLimit, now: LedgerTime) ->
     since.max().unwrap_or(0)
 }
 
+/// Whether a bucket that inherits these charges is more than full when the last of them has arrived.
+fn has_overflowed(inherited: &[Charged], limit: &RateLimit) -> bool {
+    let last = inherited.iter().map(|charged| charged.charge.counted_from() + limit.guard()).max().unwrap_or_default();
+    level(inherited, 0, limit, last) > u128::from(limit.request_count().get()) * limit.window().as_nanos()
+}
+
 /// A limit, and which of the charges count for it.
 #[derive(Debug)]
 struct Rule {
@@ -242,7 +248,13 @@ impl Connection {
         let all: Vec<Charged> = rule.counts.iter().map(|charge| self.charges[*charge]).collect();
         let after = rule.counts.iter().filter(|later| **later > charge);
         let after: u64 = after.map(|later| self.charges[*later].left.along(limit.dimension())).sum();
-        level(&all, rule.inherited, limit, now) > u128::from(after) * limit.window().as_nanos()
+        let inherited = &rule.counts[..rule.inherited];
+        let is_let_go = inherited.contains(&charge) && has_overflowed(&all[..rule.inherited], limit) && {
+            let since = inherited.iter().filter(|other| **other >= charge);
+            since.map(|other| self.charges[*other].left.along(limit.dimension())).sum::<u64>()
+                > u64::from(limit.request_count().get())
+        };
+        !is_let_go && level(&all, rule.inherited, limit, now) > u128::from(after) * limit.window().as_nanos()
     }
 
     fn charge(&mut self, charged: Charged, now: LedgerTime) {

@@ -6,7 +6,8 @@
 //! *Counts*: a charge counts for a limit that was in force when it was made. For one that is stated anew, a former charge counts
 //! if it still counted then for another limit in force of the same dimension: that is the history there is. For a window it counts
 //! from its stamp until one span after its stamp and its delivery bound, less what was validly returned. For a bucket, until as much as has been
-//! charged up to it has leaked, at a steady rate from the latest moment on at which it may have arrived.
+//! charged up to it has leaked, at a steady rate from the latest moment on at which it may have arrived. A bucket that is stated over more history than it has room
+//! for keeps as much as fills it, the latest: the platform that counts so has refused the rest, and nobody later counts that.
 //!
 //! *Ruling*: of the limits that were set for patterns that fit a connection, those of the longest. They are in force alone, whatever an ask states.
 //!
