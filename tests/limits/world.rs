@@ -6,19 +6,19 @@
 //!
 //! Everything that is slow, lost or late is drawn beforehand ([`Fate`], [`Delivery`]), so that one input replays one run.
 
+mod happenings;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use turnstile::engine::cost::Cost;
-use turnstile::engine::grant::{Grant, Incarnation, LogIndex, NodeId, RequestId, Sequence, ShardCount};
+use turnstile::engine::grant::{Grant, Incarnation, LogIndex, NodeId, Sequence, ShardCount};
 use turnstile::engine::key::ConnectionKey;
-use turnstile::engine::ledger::{
-    Action, Adjusted, Adjustment, Answer, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Verdict,
-};
+use turnstile::engine::ledger::{Action, Answer, Batch, BatchNumber, Command, Ledger, LedgerEntry, Proposal, Verdict};
 use turnstile::engine::limiter::Limiter;
-use turnstile::engine::rate::{Limits, Niceness};
-use turnstile::engine::throttle::{Acquire, Bounds, Effect, LedgerClock, Now, Patience, SlowestDelivery, Throttle};
+use turnstile::engine::rate::Limits;
+use turnstile::engine::throttle::{Acquire, Effect, LedgerClock, Now, SlowestDelivery, Throttle};
 use turnstile::engine::time::{LedgerTime, Timestamp};
 
 use crate::fate::{Delivery, Fate, Loss, Released, Start};
@@ -104,66 +104,6 @@ impl World {
             seen: turnstile::engine::grant::Epoch::default(),
         });
         world
-    }
-
-    /// A new call; `reply` and what it answers are one number.
-    pub(crate) fn acquire(&mut self, acquire: Acquire<()>) {
-        let Acquire { request, retryable, niceness, cost, limits, waited, patience, reply: () } = acquire;
-        let reply = self.acquires.len();
-        let acquire = Acquire { request, retryable, niceness, cost, limits, waited, patience, reply };
-        self.acquires.push(acquire.clone());
-        self.answers.push(0);
-        let (now, mut effects) = (self.both(), Vec::new());
-        let bounds = Bounds { max_waiters: 5000, strict_limits: false };
-        self.throttle.acquire(now, acquire, bounds, &mut self.sequence, &mut effects);
-        self.settle(effects);
-    }
-
-    /// Sends a call again under its request id.
-    pub(crate) fn retry(&mut self, back: usize) {
-        let Some(acquire) = self.acquires.iter().rev().nth(back).filter(|acquire| acquire.retryable) else { return };
-        let Acquire { request, retryable, niceness, cost, limits, waited, patience, .. } = acquire.clone();
-        self.acquire(Acquire { request, retryable, niceness, cost, limits, waited, patience, reply: () });
-    }
-
-    pub(crate) fn cancel(&mut self, back: usize) {
-        let Some(request) = self.acquires.iter().rev().nth(back).map(|acquire| acquire.request) else { return };
-        if let Some(reply) = self.throttle.cancel(request, |_| true) {
-            self.answer(reply);
-        }
-        self.settle(Vec::new());
-    }
-
-    /// Nobody hears any more of the worker that made this call.
-    pub(crate) fn fall_silent(&mut self, back: usize) {
-        self.silent.extend(self.acquires.len().checked_sub(back + 1));
-    }
-
-    /// All workers are heard again.
-    pub(crate) fn hear_all(&mut self) {
-        self.silent.clear();
-        let slowest = self.slowest.get(self.now);
-        self.throttle.recall(slowest, &mut self.sequence, |_, _| true);
-        self.settle(Vec::new());
-    }
-
-    /// The ledger commits a pause, and the owner learns of it.
-    pub(crate) fn pause(&mut self, pause: Duration) {
-        // A node sends one batch at a time.
-        if self.is_waiting() {
-            return;
-        }
-        let batch = self.batch(Action::Adjust(Adjustment::Penalize(pause)));
-        self.apply(Command::Propose(batch));
-        let (stamp, until) = (self.ledger.now(), self.ledger.now() + pause);
-        self.throttle.adjusted(stamp, &Adjusted::Paused { until });
-        self.settle(Vec::new());
-    }
-
-    /// Leadership moves: ledger time goes on from the newest stamp, and what has passed since then, at most `lost`, is not counted.
-    pub(crate) fn move_leadership(&mut self, lost: Duration) {
-        let uncounted = LedgerTime::from_nanos(self.now.as_nanos()).saturating_since(self.ledger.now());
-        self.lag = uncounted.min(self.lag + lost);
     }
 
     /// Runs what is due until `until`, in order; then it is that time.
@@ -335,20 +275,6 @@ impl World {
         let stamp = LedgerTime::from_nanos(self.now.as_nanos()).saturating_sub(self.lag);
         let mut answers = self.ledger.apply(LogIndex(self.index), &LedgerEntry { stamp, commands: vec![command] });
         answers.pop().expect("one answer for one command")
-    }
-
-    /// A call without anything special, behind all others of its niceness.
-    pub(crate) fn plain(&self, niceness: u32, cost: Cost, limits: &Limits, patience: Patience) -> Acquire<()> {
-        Acquire {
-            request: RequestId::new(u128::try_from(self.acquires.len()).expect("usize is narrower")),
-            retryable: false,
-            niceness: Niceness::new(niceness),
-            cost,
-            limits: limits.clone(),
-            waited: Duration::ZERO,
-            patience,
-            reply: (),
-        }
     }
 }
 
