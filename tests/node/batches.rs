@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use turnstile::{AcquireError, InvalidInput, Node, NodeConfig, RequestId};
 
 use crate::support::{connection, node, soon};
@@ -44,6 +45,22 @@ async fn a_batch_queues_together_and_its_permits_come_one_by_one() {
     assert_eq!(arrivals.len(), 5);
     assert!(arrivals.is_sorted(), "{arrivals:?}");
     assert!(throttler.request(&per_second).acquire_many(0).next().await.is_none());
+    node.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_comes_behind_a_large_batch_stands_behind_all_of_it() {
+    let node = node().await;
+    let (throttler, hourly) = (node.throttler(), connection("behind", 1, 3600 * SECOND));
+    drop(throttler.acquire(&hourly).await.unwrap());
+    // More than a task may do in one turn of tokio's.
+    let mut batch = throttler.request(&hourly).acquire_many(1000);
+    assert!(batch.next().now_or_never().is_none(), "the hour has one slot");
+    let mut behind = Box::pin(throttler.request(&hourly).request_id(RequestId::new(1)).acquire());
+    assert!((&mut behind).now_or_never().is_none(), "the hour has one slot");
+    let explained = soon(throttler.explain(&hourly, RequestId::new(1))).await.unwrap().expect("it waits");
+    assert_eq!(explained.position, 1001);
+    drop((batch, behind));
     node.shutdown().await;
 }
 
