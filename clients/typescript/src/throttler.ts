@@ -22,7 +22,10 @@ export abstract class Throttler implements AsyncDisposable {
     start: (permit: Permit) => T,
   ): Promise<{ started: Awaited<T> } | { noSlot: NoSlot }>;
 
-  /** Ends what waits with `ClosedError`. Permits that are held stay as they are: their slots are used. */
+  /**
+   * Ends what waits with `ClosedError`. Permits that are held stay as they are: their slots are used. Resolves when the nodes have heard what was
+   * said before, such as that a slot is given back, and after a second at the latest: a process may end behind it.
+   */
   abstract close(): Promise<void>;
 
   /**

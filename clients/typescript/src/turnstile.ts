@@ -41,8 +41,7 @@ export class Turnstile extends Throttler {
   }
 
   override async close(): Promise<void> {
-    this.#conversation.close();
-    await Promise.resolve();
+    await this.#conversation.close();
   }
 
   protected override async enter<T>(ask: Ask, start: (permit: Permit) => T): Promise<Awaited<T>> {

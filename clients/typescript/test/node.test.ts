@@ -13,7 +13,7 @@ import {
   UnavailableError,
 } from "../src/index.js";
 import { client, connection, unhurried } from "./support/client.js";
-import { freePorts, kill, startNode, until } from "./support/processes.js";
+import { freePorts, kill, sessionsOf, startNode, until, waitersOf } from "./support/processes.js";
 
 test("a single node", async (t) => {
   const node = await startNode(t);
@@ -278,17 +278,3 @@ test("a node that is silent is left after a second", async (t) => {
   const tookMs = Date.now() - began;
   assert.ok(tookMs < 1500, `it took ${tookMs} ms`);
 });
-
-/** How many sessions a node has. */
-async function sessionsOf(address: string): Promise<number> {
-  const response = await fetch(`http://${address}/metrics`);
-  const found = /^turnstile_sessions (\d+)/m.exec(await response.text());
-  return Number(found?.[1]);
-}
-
-/** How many wait for a connection. */
-async function waitersOf(address: string, of: { platform: string; connection: string }): Promise<number> {
-  const response = await fetch(`http://${address}/v1/connections/${of.platform}/${of.connection}`);
-  const { waiting } = (await response.json()) as { waiting: { count: number }[] };
-  return waiting.reduce((sum, { count }) => sum + count, 0);
-}

@@ -22,10 +22,14 @@ import { SessionPermit, type PermitEnds } from "./session_permit.js";
 import { Stamps } from "./stamps.js";
 import { tell, type Told } from "./tell.js";
 import { inTurn } from "./turns.js";
+import { UnderWay } from "./under_way.js";
 import { acquireAt, tightestBound, type Answers, type Waiting } from "./waiting.js";
 
 /** Who has waited for a node for so long goes to the first that answers with its age. */
 const AGED_AFTER = 1_000_000_000n;
+
+/** How long a close waits for nodes to hear what was said before it. */
+const CLOSES_WITHIN_MS = 1000;
 
 export class Conversation implements PermitEnds, Speaker, Told {
   readonly #nodes: Nodes;
@@ -36,10 +40,13 @@ export class Conversation implements PermitEnds, Speaker, Told {
   readonly #stamps = new Stamps(this.#waiting, () => {
     this.#link.say(undefined);
   });
+  readonly #underWay = new UnderWay();
+  #closing: Promise<void> | undefined;
+  #isOver = false;
 
   constructor(addresses: readonly string[]) {
     this.#nodes = new Nodes(addresses);
-    this.#link = new Link(this.#nodes, this);
+    this.#link = new Link(this.#nodes, this, this.#underWay);
   }
 
   /**
@@ -89,13 +96,15 @@ export class Conversation implements PermitEnds, Speaker, Told {
     return this.#nodes.trouble;
   }
 
-  close(): void {
-    // Everybody who waits leaves by name: a stream that is only half closed would be waited for.
-    for (const waiting of [...this.#waiting.values()]) {
-      this.#leave(waiting);
-      waiting.answers.failed(new ClosedError());
-    }
-    this.#link.close();
+  /** Whether no node is told of anything any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Ends what waits, and resolves when the nodes have heard what was said before; a process may end behind it. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
   }
 
   done(permit: SessionPermit): void {
@@ -108,9 +117,7 @@ export class Conversation implements PermitEnds, Speaker, Told {
       return;
     }
     try {
-      await tell(this, async (node, withinMs) => {
-        await node.release(permit.grant.token, withinMs);
-      });
+      await this.#tell((node, withinMs) => node.release(permit.grant.token, withinMs));
     } catch (error) {
       // Its window has passed, and has taken the slot away already.
       if (!(error instanceof NotOpenError)) throw error;
@@ -119,7 +126,7 @@ export class Conversation implements PermitEnds, Speaker, Told {
 
   async reconcile(permit: SessionPermit, usage: Usage): Promise<Reconciled> {
     const wire = { $typeName: "turnstile.v1.Usage" as const, ...usage };
-    const response = await tell(this, (node, withinMs) => node.reconcile(permit.grant.token, wire, withinMs));
+    const response = await this.#tell((node, withinMs) => node.reconcile(permit.grant.token, wire, withinMs));
     return toReconciled(response);
   }
 
@@ -180,6 +187,25 @@ export class Conversation implements PermitEnds, Speaker, Told {
       case undefined:
         this.#link.leave("it says what this client does not know");
     }
+  }
+
+  async #close(): Promise<void> {
+    // Everybody who waits leaves by name: a stream that is only half closed would be waited for.
+    for (const waiting of [...this.#waiting.values()]) {
+      this.#leave(waiting);
+      waiting.answers.failed(new ClosedError());
+    }
+    this.#link.close();
+    await this.#underWay.over(CLOSES_WITHIN_MS);
+    this.#isOver = true;
+    this.#nodes.close();
+  }
+
+  /** Makes a call of its own, for which a close waits. */
+  async #tell<T>(call: (node: NodeChannel, withinMs: number) => Promise<T>): Promise<T> {
+    const told = tell(this, call);
+    this.#underWay.add(told);
+    return await told;
   }
 
   #begin(waiting: Waiting): void {

@@ -9,6 +9,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { SessionRequestSchema, type SessionResponse } from "../gen/turnstile/v1/throttle_pb.js";
 import type { Nodes } from "./nodes.js";
 import type { SessionStream } from "./service.js";
+import type { UnderWay } from "./under_way.js";
 
 /** How long a node has to answer. */
 const ANSWERS_WITHIN_MS = 1000;
@@ -41,13 +42,16 @@ type State =
 export class Link {
   readonly #nodes: Nodes;
   readonly #speaker: Speaker;
+  readonly #underWay: UnderWay;
   #state: State = { is: "idle" };
   #session = 0;
   #lingering: NodeJS.Timeout | undefined;
 
-  constructor(nodes: Nodes, speaker: Speaker) {
+  /** `underWay` is told of sessions that were ended, until their nodes have read what was said in them. */
+  constructor(nodes: Nodes, speaker: Speaker, underWay: UnderWay) {
     this.#nodes = nodes;
     this.#speaker = speaker;
+    this.#underWay = underWay;
   }
 
   /** How many sessions there were: what is held of one ended with it. */
@@ -55,9 +59,9 @@ export class Link {
     return this.#session;
   }
 
-  /** Whether nobody waits, so that no node is spoken with. */
+  /** Whether no node is spoken with, nor about to be. */
   get isIdle(): boolean {
-    return this.#state.is === "idle";
+    return this.#state.is === "idle" || this.#state.is === "closed";
   }
 
   /** Whether a node answers at present. */
@@ -110,12 +114,10 @@ export class Link {
     if (!this.#speaker.isWaiting) this.#rest();
   }
 
-  /** Ends it for good, once everything has been said. */
+  /** Ends it for good. */
   close(): void {
-    if (this.isClosed) return;
     this.#rest();
     this.#state = { is: "closed" };
-    this.#nodes.close();
   }
 
   #open(): void {
@@ -156,9 +158,15 @@ export class Link {
     const state = this.#state;
     this.#end();
     if (state.is === "opening") state.stream.cancel();
-    if (state.is === "open") state.stream.end();
+    if (state.is === "open") this.#endInOrder(state.stream);
     this.#state = { is: "idle" };
     this.#speaker.left(state.is === "open");
+  }
+
+  /** A node ends its side when it has read all of ours. */
+  #endInOrder(stream: SessionStream): void {
+    this.#underWay.add(new Promise((resolve) => stream.once("status", resolve)));
+    stream.end();
   }
 
   /** Ends what belongs to the present session, but for its stream. */

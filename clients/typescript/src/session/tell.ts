@@ -15,7 +15,8 @@ const TOLD_AGAIN_AFTER_MS = 100;
 
 /** Who knows the nodes. */
 export interface Told {
-  readonly isClosed: boolean;
+  /** Whether none is told of anything any more. */
+  readonly isOver: boolean;
   /** The one to be asked now. */
   node(): NodeChannel;
   /** That one did not answer, or could not serve. */
@@ -26,7 +27,7 @@ export interface Told {
 export async function tell<T>(nodes: Told, call: (node: NodeChannel, withinMs: number) => Promise<T>): Promise<T> {
   const until = Date.now() + TOLD_WITHIN_MS;
   for (;;) {
-    if (nodes.isClosed) throw new ClosedError();
+    if (nodes.isOver) throw new ClosedError();
     const node = nodes.node();
     try {
       return await call(node, ANSWERS_WITHIN_MS);

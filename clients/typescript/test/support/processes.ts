@@ -96,6 +96,20 @@ export async function ownerOf(nodes: TestNode[], platform: string, connection: s
   return owner;
 }
 
+/** How many sessions a node has. */
+export async function sessionsOf(address: string): Promise<number> {
+  const response = await fetch(`http://${address}/metrics`);
+  const found = /^turnstile_sessions (\d+)/m.exec(await response.text());
+  return Number(found?.[1]);
+}
+
+/** How many wait for a connection. */
+export async function waitersOf(address: string, of: { platform: string; connection: string }): Promise<number> {
+  const response = await fetch(`http://${address}/v1/connections/${of.platform}/${of.connection}`);
+  const { waiting } = (await response.json()) as { waiting: { count: number }[] };
+  return waiting.reduce((sum, { count }) => sum + count, 0);
+}
+
 /** Runs a program to its end. */
 export async function run(
   program: string,
