@@ -20,12 +20,12 @@ import { startScript, type Say } from "./support/script.js";
 
 const MILLISECOND = 1_000_000n;
 
-/** A grant of so much age, with a delivery bound of 20 ms. */
-function grant(say: Say, request: SessionRequest, ageMs: bigint): void {
+/** A grant of so much age, with a delivery bound of 20 ms, as the owner's `release`th. */
+function grant(say: Say, request: SessionRequest, ageMs: bigint, release = 0n): void {
   const { requestId } = acquireOf(request);
   const margin = { delivery: toDuration(20n * MILLISECOND), guard: toDuration(0n) };
   const granted = {
-    grant: { requestId, margin },
+    grant: { requestId, margin, release },
     age: toDuration(ageMs * MILLISECOND),
     stampNanos: request.stampNanos ?? 0n,
   };
@@ -35,6 +35,12 @@ function grant(say: Say, request: SessionRequest, ageMs: bigint): void {
 function acquireOf({ message }: SessionRequest): Acquire {
   if (message.case === "acquire" || message.case === "tryAcquire") return message.value;
   throw new Error(`${String(message.case)} is no acquire`);
+}
+
+/** The answer to a give back or a cancel. */
+function end(say: Say, { message }: SessionRequest): void {
+  if (message.case !== "giveBack" && message.case !== "cancel") throw new Error(`${String(message.case)} ends nothing`);
+  say({ requestId: message.value.requestId, message: { case: "ended", value: {} } });
 }
 
 function fail(say: Say, { requestId }: Acquire, code: number, reason = ""): void {
@@ -55,9 +61,7 @@ test("a grant that may be too old is given back and asked for again, with its ag
   let acquires = 0;
   const address = await startScript(t, (request, say) => {
     heard.push(request.message.case ?? "");
-    if (request.message.case === "giveBack") {
-      say({ requestId: request.message.value.requestId, message: { case: "ended", value: {} } });
-    }
+    if (request.message.case === "giveBack") end(say, request);
     if (request.message.case !== "acquire") return;
     acquires += 1;
     assert.equal(request.message.value.waited !== undefined, acquires === 2);
@@ -73,6 +77,7 @@ test("a grant that came in time but found the process busy is given back, too", 
   const heard: string[] = [];
   const address = await startScript(t, (request, say) => {
     heard.push(request.message.case ?? "");
+    if (request.message.case === "giveBack") end(say, request);
     if (request.message.case === "acquire") grant(say, request, 0n);
   });
   const turnstile = client(t, address);
@@ -94,6 +99,7 @@ test("what a call does before it leaves does not make the others late that were 
   const asked: [SessionRequest, Say][] = [];
   let acquires = 0;
   const address = await startScript(t, (request, say) => {
+    if (request.message.case === "giveBack") end(say, request);
     if (request.message.case !== "acquire") return;
     acquires += 1;
     asked.push([request, say]);
@@ -196,7 +202,7 @@ test("a grant that crosses a cancel is not taken for one of the same id", async 
     if (request.message.case === "cancel") {
       // The grant had left already when the cancel came.
       for (const send of crossed) send();
-      say({ requestId: request.message.value.requestId, message: { case: "ended", value: {} } });
+      end(say, request);
     }
   });
   const turnstile = client(t, address);
@@ -213,6 +219,41 @@ test("a grant that crosses a cancel is not taken for one of the same id", async 
   const permit = await turnstile.acquire(one, { requestId });
   assert.equal(permit.requestId, requestId);
   assert.equal(acquires, 2);
+});
+
+test("the end of a grant that came too late is not taken for the end of a later cancel", async (t) => {
+  let acquires = 0n;
+  const late: (() => void)[] = [];
+  const address = await startScript(t, (request, say) => {
+    const { message } = request;
+    if (message.case === "giveBack" || message.case === "cancel") {
+      const answer = () => {
+        end(say, request);
+      };
+      if (acquires < 3n) late.push(answer);
+      else answer();
+    }
+    if (message.case !== "acquire") return;
+    acquires += 1n;
+    const release = acquires;
+    const answer = () => {
+      grant(say, request, release === 1n ? 21n : 0n, release);
+    };
+    // What follows the first grant is long on its way: the end of its give back, the grant that the cancel crosses, and the end of the cancel.
+    if (release === 2n) late.push(answer);
+    else for (const each of [...late.splice(0), answer]) each();
+  });
+  const turnstile = client(t, address);
+  const one = connection(1, 1);
+  const requestId = "572602e937414bd46f90baad8acb6a22";
+  const leave = new AbortController();
+  const first = turnstile.acquire(one, { requestId, signal: leave.signal });
+  await until("it has asked again", () => acquires === 2n);
+  leave.abort();
+  await assert.rejects(first, { name: "AbortError" });
+  const permit = await turnstile.acquire(one, { requestId });
+  // The node has taken the second slot back: with it a call would be one too many.
+  assert.ok(permit.order.release > 2n, `it started with slot ${permit.order.release}`);
 });
 
 test("a node that can't serve is left for the next", async (t) => {

@@ -35,8 +35,8 @@ export class Conversation implements PermitEnds, Speaker, Told {
   readonly #nodes: Nodes;
   readonly #link: Link;
   readonly #waiting = new Map<string, Waiting>();
-  /** Ids of which an acquire was cancelled in this session: until the node says that it has ended, answers are that one's. */
-  readonly #leaving = new Map<string, number>();
+  /** Ids that were cancelled or given back in this session, and how often: until the node has said as often that they have ended, answers are theirs. */
+  readonly #ending = new Map<string, number>();
   readonly #stamps = new Stamps(this.#waiting, () => {
     this.#link.say(undefined);
   });
@@ -113,7 +113,7 @@ export class Conversation implements PermitEnds, Speaker, Told {
 
   async giveBack(permit: SessionPermit): Promise<void> {
     if (this.#isOfNow(permit) && this.isOpen) {
-      this.#link.say({ case: "giveBack", value: { requestId: permit.id } });
+      this.#sayEnd("giveBack", permit.id);
       return;
     }
     try {
@@ -150,7 +150,7 @@ export class Conversation implements PermitEnds, Speaker, Told {
   }
 
   left(wasOpen: boolean): void {
-    this.#leaving.clear();
+    this.#ending.clear();
     this.#stamps.stop();
     const now = process.hrtime.bigint();
     for (const waiting of this.#waiting.values()) {
@@ -161,8 +161,8 @@ export class Conversation implements PermitEnds, Speaker, Told {
 
   heard({ requestId, message }: SessionResponse): void {
     const key = hex(requestId);
-    if (this.#leaving.has(key)) {
-      this.#heardOfLeaver(key, message);
+    if (this.#ending.has(key)) {
+      this.#heardBeforeEnd(key, message);
       return;
     }
     const waiting = this.#waiting.get(key);
@@ -182,7 +182,7 @@ export class Conversation implements PermitEnds, Speaker, Told {
         break;
       case "ended":
       case "reconciled":
-        // Of the grant before, which came too late.
+        // Nobody has asked for it.
         break;
       case undefined:
         this.#link.leave("it says what this client does not know");
@@ -226,10 +226,16 @@ export class Conversation implements PermitEnds, Speaker, Told {
     if (waiting.permit !== undefined) {
       returnUnused(waiting.permit);
     } else if (this.isOpen) {
-      this.#leaving.set(key, (this.#leaving.get(key) ?? 0) + 1);
-      this.#link.say({ case: "cancel", value: { requestId: waiting.id } });
+      this.#sayEnd("cancel", waiting.id);
     }
     this.#forget(waiting);
+  }
+
+  /** Either is answered by one end, in the order in which they were said. */
+  #sayEnd(end: "cancel" | "giveBack", requestId: Uint8Array): void {
+    const key = hex(requestId);
+    this.#ending.set(key, (this.#ending.get(key) ?? 0) + 1);
+    this.#link.say({ case: end, value: { requestId } });
   }
 
   #forget(waiting: Waiting): void {
@@ -239,14 +245,14 @@ export class Conversation implements PermitEnds, Speaker, Told {
     this.#link.linger();
   }
 
-  /** A grant that crossed a cancel goes back at the node; the end is what the cancel is answered with. */
-  #heardOfLeaver(key: string, message: SessionResponse["message"]): void {
+  /** A grant that crossed a cancel goes back at the node: nobody takes it here. */
+  #heardBeforeEnd(key: string, message: SessionResponse["message"]): void {
     const isEnd =
       message.case === "ended" || (message.case === "failed" && toProblem(message.value).reason === "UNKNOWN_REQUEST");
     if (!isEnd) return;
-    const left = (this.#leaving.get(key) ?? 1) - 1;
-    if (left > 0) this.#leaving.set(key, left);
-    else this.#leaving.delete(key);
+    const left = (this.#ending.get(key) ?? 1) - 1;
+    if (left > 0) this.#ending.set(key, left);
+    else this.#ending.delete(key);
   }
 
   #granted(waiting: Waiting, message: Granted): void {
