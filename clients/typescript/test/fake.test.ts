@@ -6,6 +6,7 @@ import {
   ClosedError,
   DeadlineExceededError,
   NotNowError,
+  NotOpenError,
   UnavailableError,
 } from "../src/index.js";
 import { FakeTurnstile } from "../src/testing/index.js";
@@ -121,6 +122,41 @@ test("slots and tokens come back", async () => {
   await (await waiting).giveBack();
   assert.ok(await fake.tryAcquire(model, { tokens: 60 }));
   assert.equal(await fake.tryAcquire(model), null);
+});
+
+test("an estimate is reconciled once, and only while its window is open, as at a node", async () => {
+  const fake = new FakeTurnstile();
+  const { platform, connection: name } = connection(1, 1);
+  const rateLimits = [
+    { requestCount: 10, windowSeconds: 300 },
+    { requestCount: 100, windowSeconds: 10, dimension: "tokens" as const },
+    { requestCount: 50, windowSeconds: 60, dimension: "output_tokens" as const },
+  ];
+  const model = { platform, connection: name, niceness: 0, rateLimits };
+  const isNotOpen = { name: NotOpenError.name, code: "NOT_FOUND", reason: "NOT_OPEN" };
+  const permit = await fake.acquire(model, { tokens: 90 });
+  assert.equal((await permit.reconcile({ tokens: 40 })).refunded.tokens, 50);
+  assert.equal((await permit.reconcile({ tokens: 100 })).refunded.tokens, 50);
+  assert.equal(await fake.tryAcquire(model, { tokens: 61 }), null);
+  const late = await fake.acquire(model, { tokens: 60 });
+  late.release();
+  // The longest window of those that count tokens; the one that counts requests is as long as it likes.
+  await fake.advance(59.999);
+  assert.equal((await late.reconcile({ tokens: 70 })).owed.tokens, 10);
+  await fake.advance(0.001);
+  await assert.rejects(permit.reconcile({ tokens: 40 }), isNotOpen);
+  await assert.rejects(late.reconcile({ tokens: 70 }), isNotOpen);
+  const other = await fake.acquire(model, { tokens: 1 });
+  await fake.advance(60);
+  await assert.rejects(other.reconcile({ tokens: 1 }), isNotOpen);
+});
+
+test("what was not estimated is not reconciled, and is over all the same", async () => {
+  const fake = new FakeTurnstile();
+  const permit = await fake.acquire(connection(1, 60), { tokens: 5 });
+  await assert.rejects(permit.reconcile({}), TypeError);
+  await assert.rejects(permit.reconcile({ tokens: 1 }), NotOpenError);
+  await assert.rejects(permit.giveBack(), NotOpenError);
 });
 
 test("out of reach, requests wait and tries find nobody", async () => {

@@ -137,7 +137,13 @@ test("a single node", async (t) => {
     });
     assert.equal(more.owed.tokens, 500);
     const plain = await turnstile.acquire(connection(1, 60));
-    await assert.rejects(plain.reconcile({ tokens: 1 }), NotOpenError);
+    // The fake says the same.
+    const isNotOpen = { name: NotOpenError.name, code: "NOT_FOUND", reason: "NOT_OPEN" };
+    await assert.rejects(plain.reconcile({ tokens: 1 }), isNotOpen);
+    const brief = { ...model, rateLimits: [{ requestCount: 10, windowSeconds: 0.05, dimension: "tokens" as const }] };
+    const late = await turnstile.acquire({ ...brief, connection: `${name}-brief` });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await assert.rejects(late.reconcile({ tokens: 1 }), isNotOpen);
   });
 
   await t.test("errors say code, reason, field and when to come back", async () => {

@@ -18,6 +18,12 @@ export function amountsOf(cost: ParsedCost): Record<Dimension, number> {
   };
 }
 
+/** How long an estimate may be reconciled: for the longest window of the limits that count tokens; 0 when none does. */
+export function estimatesLast(limits: readonly ParsedLimit[]): bigint {
+  const windows = limits.filter(({ dimension }) => dimension !== "units").map((limit) => limit.windowNanos);
+  return windows.reduce((a, b) => (a > b ? a : b), 0n);
+}
+
 /** From when on, at the earliest `now`, all limits have room. `charges` are in order of time. */
 export function readyAt(
   limits: readonly ParsedLimit[],

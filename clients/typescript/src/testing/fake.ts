@@ -6,7 +6,7 @@ import { nanosOf, secondsOf } from "../duration.js";
 import { ClosedError, throttleError } from "../errors.js";
 import type { Permit, Reconciled } from "../permit.js";
 import { Throttler, type NoSlot } from "../throttler.js";
-import { amountsOf, readyAt, type Charge } from "./charges.js";
+import { amountsOf, estimatesLast, readyAt, type Charge } from "./charges.js";
 import { FakePermit } from "./permit.js";
 
 /** Taken when this file is loaded: a test may put another in its place. */
@@ -239,6 +239,7 @@ export class FakeTurnstile extends Throttler {
         this.#grantedIds.delete(hex(ask.requestId));
         this.#serve(key);
       },
+      isEstimateOpen: () => this.#now < charge.at + estimatesLast(ask.limits),
       reconcile: (usage) => {
         const reconciled = this.#reconcile(charges, charge, usage);
         this.#serve(key);

@@ -3,6 +3,14 @@ import type { Usage } from "../connection.js";
 import { NotOpenError } from "../errors.js";
 import type { Permit, PermitOrder, Reconciled } from "../permit.js";
 
+/** What a permit tells its fake, and asks it. */
+export interface FakePermitEnds {
+  readonly giveBack: () => void;
+  /** Whether there is an estimate whose window has not passed. */
+  readonly isEstimateOpen: () => boolean;
+  readonly reconcile: (usage: Usage) => Reconciled;
+}
+
 /** A permit of a fake: its clock stands still, so it is never late. */
 export class FakePermit implements Permit {
   readonly startWithinSeconds = Infinity;
@@ -13,7 +21,7 @@ export class FakePermit implements Permit {
     readonly requestId: string,
     readonly waitedSeconds: number,
     readonly order: PermitOrder,
-    readonly ends: { giveBack: () => void; reconcile: (usage: Usage) => Reconciled },
+    readonly ends: FakePermitEnds,
   ) {}
 
   release(): void {
@@ -33,6 +41,11 @@ export class FakePermit implements Permit {
     const parsed = parseUsage(usage);
     if (this.#state === "given back") throw notOpen("the permit was given back: nothing of it counts");
     this.release();
+    if (!this.ends.isEstimateOpen()) {
+      throw notOpen(
+        "the permit is not open: its connection has no limit on tokens, or the estimate's window has passed",
+      );
+    }
     // It counts once, however often it is said.
     this.#reconciled ??= this.ends.reconcile(parsed);
     return await Promise.resolve(this.#reconciled);
