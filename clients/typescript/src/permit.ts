@@ -51,7 +51,7 @@ export interface Permit extends AsyncDisposable {
    * passed.
    *
    * @throws NotOpenError when the permit was released or reconciled before.
-   * @throws UnavailableError when no node could be told in time; the slot stays used then.
+   * @throws UnavailableError when no node could be told in time; the slot stays used then, unless it is said again.
    */
   giveBack(): Promise<void>;
   /**

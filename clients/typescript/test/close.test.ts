@@ -47,6 +47,15 @@ test("what a dead node can't be told is told to the next one before a close", as
   await assert.rejects(turnstile.acquire(connection(1, 60)), ClosedError);
 });
 
+test("a slot that could not be given back is not said to have been when it is said again", async (t) => {
+  const node = await startNode(t);
+  const turnstile = client(t, node.address);
+  const permit = await turnstile.acquire(connection(1, 60));
+  await turnstile.close();
+  await assert.rejects(permit.giveBack(), ClosedError);
+  await assert.rejects(permit.giveBack(), ClosedError);
+});
+
 /** Has a process take the slot, give it back, and go away at once. */
 async function leaves(t: TestContext, node: string, one: ConnectionWithLimit, how: Leave["how"]): Promise<void> {
   const leave: Leave = { node, connection: one, how };

@@ -19,6 +19,8 @@ export interface PermitEnds {
 export class SessionPermit implements Permit {
   readonly #ends: PermitEnds;
   #state: "held" | "released" | "given back" = "held";
+  /** Until it is known that no node could be told: then it may be said again. */
+  #givenBack: Promise<void> | undefined;
 
   constructor(
     ends: PermitEnds,
@@ -60,10 +62,13 @@ export class SessionPermit implements Permit {
   }
 
   async giveBack(): Promise<void> {
-    if (this.#state === "given back") return;
     if (this.#state === "released") throw notOpen("the permit was released: its slot stays used");
     this.#state = "given back";
-    await this.#ends.giveBack(this);
+    this.#givenBack ??= this.#ends.giveBack(this).catch((error: unknown) => {
+      this.#givenBack = undefined;
+      throw error;
+    });
+    await this.#givenBack;
   }
 
   async reconcile(usage: Usage): Promise<Reconciled> {
