@@ -151,6 +151,22 @@ test("an estimate is reconciled once, and only while its window is open, as at a
   await assert.rejects(other.reconcile({ tokens: 1 }), isNotOpen);
 });
 
+test("who was held back by a request that gives up is served at once", async () => {
+  const fake = new FakeTurnstile();
+  const { platform, connection: name } = connection(1, 1);
+  const rateLimits = [{ requestCount: 100, windowSeconds: 10, dimension: "tokens" as const }];
+  const model = { platform, connection: name, niceness: 0, rateLimits };
+  const first = await fake.acquire(model, { tokens: 30 });
+  const gaveUp = assert.rejects(fake.acquire(model, { tokens: 80, maxWaitSeconds: 11 }), NotNowError);
+  const small = fake.acquire(model, { tokens: 10 });
+  await fake.advance(5);
+  // With what is owed from now on the large one would fit in 10 s, and not in 6.
+  await first.reconcile({ tokens: 60 });
+  await gaveUp;
+  assert.equal(fake.waiting.length, 0);
+  await small;
+});
+
 test("what was not estimated is not reconciled, and is over all the same", async () => {
   const fake = new FakeTurnstile();
   const permit = await fake.acquire(connection(1, 60), { tokens: 5 });

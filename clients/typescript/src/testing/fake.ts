@@ -199,15 +199,18 @@ export class FakeTurnstile extends Throttler {
         this.#leave(key, waiting, throttleError(message, { code: "DEADLINE_EXCEEDED", reason: "DEADLINE_EXCEEDED" }));
       }
     }
-    if (this.#isReachable) this.#refuseImpatient(key, queue);
+    // Who was held back by one of them may fit now.
+    if (this.#isReachable && this.#refuseImpatient(key, queue)) this.#serve(key);
     if (queue.length === 0) this.#waiting.delete(key);
   }
 
-  #refuseImpatient(key: string, queue: Waiting[]): void {
+  /** Whether there were any. */
+  #refuseImpatient(key: string, queue: Waiting[]): boolean {
     // As it will go if nobody else comes: each is granted as soon as it fits after those before it.
     const charges = [...(this.#charges.get(key) ?? [])];
     let at = this.#now;
-    for (const waiting of [...queue]) {
+    const all = [...queue];
+    for (const waiting of all) {
       const { ask } = waiting;
       const patience = patienceOf(waiting);
       const ready = readyAt(ask.limits, charges, amountsOf(ask.cost), at);
@@ -222,6 +225,7 @@ export class FakeTurnstile extends Throttler {
       at = ready;
       charges.push({ at, amounts: amountsOf(ask.cost) });
     }
+    return queue.length < all.length;
   }
 
   #charge(key: string, ask: Ask, arrival: bigint, beganAt: bigint): Permit {
