@@ -17,6 +17,9 @@ export interface TurnstileOptions {
 /** How long a try waits for a node, in nanoseconds. */
 const TRIES_FOR = 1_000_000_000n;
 
+/** In so many parts, one after the other: a process that is busy does not listen, and one part of them at most passes meanwhile. */
+const TRIES_IN = 4;
+
 /** How long an answer to `maxWaitSeconds` may be on its way. */
 const ANSWERED_WITHIN = 1_000_000_000n;
 
@@ -66,8 +69,12 @@ export class Turnstile extends Throttler {
     signal?.throwIfAborted();
     // What would end the wait by itself.
     const ends: (() => void)[] = [];
-    const alarm = (span: bigint, ring: () => void) => {
-      const timer = new Alarm(span, ring);
+    const alarm = (span: bigint, ring: () => void, parts = 1) => {
+      const part = span / BigInt(parts);
+      const timer = new Alarm(part, () => {
+        if (parts > 1) alarm(span - part, ring, parts - 1);
+        else ring();
+      });
       ends.push(() => {
         timer.stop();
       });
@@ -103,11 +110,12 @@ export class Turnstile extends Throttler {
         ends.push(forget);
       }
       if (mode === "try") {
-        alarm(TRIES_FOR, () => {
+        const unreachable = () => {
           over();
           leave();
           resolve("unreachable");
-        });
+        };
+        alarm(TRIES_FOR, unreachable, TRIES_IN);
         return;
       }
       if (timeoutNanos !== undefined) {

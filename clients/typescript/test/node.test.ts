@@ -284,3 +284,14 @@ test("a node that is silent is left after a second", async (t) => {
   const tookMs = Date.now() - began;
   assert.ok(tookMs < 1500, `it took ${tookMs} ms`);
 });
+
+test("a process that was busy for longer than a try waits does not take its node for one that is silent", async (t) => {
+  const node = await startNode(t);
+  const turnstile = client(t, node.address);
+  const one = connection(1, 60);
+  await turnstile.throttle(one, () => 0);
+  const tried = turnstile.tryThrottle(one, () => "ran unthrottled", { onUnreachable: "open" });
+  const end = Date.now() + 1200;
+  while (Date.now() < end);
+  assert.equal(await tried, null);
+});
