@@ -155,6 +155,11 @@ test("a single node", async (t) => {
     const requestId = "572602e937414bd46f90baad8acb6a22";
     await turnstile.throttle(one, () => 0, { requestId });
     await assert.rejects(turnstile.acquire(one, { requestId }), AlreadyGrantedError);
+    // Also while its call is under way.
+    const held = { requestId: "572602e937414bd46f90baad8acb6a24" };
+    const two = connection(2, 60);
+    const again = async () => await turnstile.throttle(two, () => "ran twice", held);
+    await assert.rejects(turnstile.throttle(two, again, held), AlreadyGrantedError);
     await assert.rejects(
       turnstile.acquire(one, { maxWaitSeconds: 1 }),
       (error) => error instanceof NotNowError && (error.retryAfterSeconds ?? 0) > 50,

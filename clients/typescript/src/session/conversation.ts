@@ -298,7 +298,7 @@ export class Conversation implements PermitEnds, Speaker, Told {
       waiting.id = randomBytes(16);
       this.#begin(waiting);
     } else {
-      waiting.answers.failed(problem);
+      waiting.answers.failed(isHeld(problem) ? alreadyGranted() : problem);
     }
   }
 
@@ -311,6 +311,16 @@ export class Conversation implements PermitEnds, Speaker, Told {
 /** Gives back what nobody takes. Where no node can be told the slot stays used, which its window ends. */
 function returnUnused(permit: SessionPermit): void {
   permit.giveBack().catch(() => undefined);
+}
+
+/** What waits under this id in this process was refused here: at the node it is one that has its slot, and whose call is not over. */
+function isHeld({ reason }: ThrottleError): boolean {
+  return reason === "REQUEST_ID_IN_USE";
+}
+
+function alreadyGranted(): ThrottleError {
+  const message = "a request of this id has its slot, and its call is not over";
+  return throttleError(message, { code: "ALREADY_EXISTS", reason: "ALREADY_GRANTED" });
 }
 
 function toProblem(failed: Failed): ThrottleError {
