@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from turnstile import AsyncPermit, AsyncTurnstile, Connection, DeadlineExceeded, RateLimit, Turnstile, Unavailable, WrongType, throttle
+from turnstile import AsyncTurnstile, Closed, Connection, DeadlineExceeded, RateLimit, Turnstile, Unavailable, WrongType, throttle
 
-from .support import MEASURED, NodeProcess, free_ports
+from .support import MEASURED, NodeProcess, free_ports, wait_until
 
 SPACING = 0.3
 
@@ -19,16 +19,16 @@ def limited(name: str, count: int = 1, window: float = SPACING) -> Connection:
     return Connection("test", name, rate_limit=RateLimit(count, window))
 
 
-async def acquired(client: AsyncTurnstile, connection: Connection) -> AsyncPermit:
-    """A permit, for a task."""
-    return await client.acquire(connection)
-
-
 def metric(node: NodeProcess, metric_name: str) -> float:
     """A metric of a node, over all labels."""
     with urllib.request.urlopen(f"http://{node.address}/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric_name) and not line.startswith("#"))
+
+
+async def queued(node: NodeProcess, count: int) -> None:
+    """Waits until so many wait at a node."""
+    await asyncio.to_thread(wait_until, lambda: metric(node, "turnstile_queued_requests") == count, what=f"a queue of {count}")
 
 
 def test_calls_are_a_window_apart(shared_node: NodeProcess, name: str) -> None:
@@ -62,6 +62,31 @@ def test_acquire_is_awaited_or_entered(shared_node: NodeProcess, name: str) -> N
     asyncio.run(main())
 
 
+def test_acquire_is_made_a_task_as_coroutines_are(shared_node: NodeProcess, name: str) -> None:
+    async def main() -> None:
+        async with AsyncTurnstile([shared_node.address]) as client:
+            connection = limited(name, 3, 60)
+            waits = [
+                asyncio.create_task(client.acquire(connection)),
+                asyncio.ensure_future(client.acquire(connection)),
+                asyncio.wait_for(client.acquire(connection), 5),
+            ]
+            for permit in await asyncio.gather(*waits):
+                permit.done()
+            waiter = asyncio.create_task(client.acquire(connection))
+            await queued(shared_node, 1)
+            waiter.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+
+    asyncio.run(main())
+
+
+def test_who_forgets_to_await_is_warned(name: str) -> None:
+    with pytest.warns(RuntimeWarning, match="acquire.* was never awaited"):
+        AsyncTurnstile().acquire(limited(name))
+
+
 def test_tokens_are_reconciled(shared_node: NodeProcess, name: str) -> None:
     async def main() -> None:
         model = Connection("test", name, rate_limit=RateLimit(1000, 60, "tokens"))
@@ -88,9 +113,8 @@ def test_of_a_thousand_that_wait_on_one_stream_those_cancelled_leave_and_the_one
         async with AsyncTurnstile([node.address]) as client:
             connection = limited(name, window=1.5)
             (await client.acquire(connection)).done()
-            waiters = [asyncio.create_task(acquired(client, connection)) for _ in range(1000)]
-            while await asyncio.to_thread(metric, node, "turnstile_queued_requests") < 1000:
-                assert not any(waiter.done() for waiter in waiters)
+            waiters = [asyncio.create_task(client.acquire(connection)) for _ in range(1000)]
+            await queued(node, 1000)
             assert metric(node, "turnstile_sessions") == 1
             left = waiters.pop(500)
             for waiter in waiters:
@@ -130,7 +154,7 @@ def test_who_is_cancelled_when_the_slot_has_come_gives_it_back(shared_node: Node
     async def main() -> None:
         async with AsyncTurnstile([shared_node.address]) as client:
             connection = limited(name, window=60)
-            waiter = asyncio.create_task(acquired(client, connection))
+            waiter = asyncio.create_task(client.acquire(connection))
             # One turn of the loop sends it off. The answer comes while the loop is held up, and the cancel before the loop has seen it.
             await asyncio.sleep(0)
             time.sleep(0.2)  # noqa: ASYNC251
@@ -148,7 +172,7 @@ def test_who_is_cancelled_while_no_node_is_there_asks_none_that_comes(name: str)
 
     async def main() -> None:
         async with AsyncTurnstile([node.address]) as client:
-            waiter = asyncio.create_task(acquired(client, limited(name)))
+            waiter = asyncio.create_task(client.acquire(limited(name)))
             # One turn of the loop begins the wait.
             await asyncio.sleep(0)
             waiter.cancel()
@@ -245,6 +269,19 @@ def test_an_async_function_is_decorated(client: Turnstile, name: str) -> None:
         return [await call("now"), await call("again")]
 
     assert asyncio.run(main()) == ["now", "later"]
+
+
+def test_both_forms_of_a_client_are_closed_together(name: str) -> None:
+    async def main() -> None:
+        blocking = Turnstile([f"127.0.0.1:{free_ports(1)[0]}"])
+        async with blocking.aio as client:
+            with pytest.raises(Unavailable):
+                await client.try_acquire(limited(name))
+        for acquire in (lambda: asyncio.to_thread(blocking.acquire, limited(name)), lambda: client.acquire(limited(name))):
+            with pytest.raises(Closed):
+                await acquire()
+
+    asyncio.run(main())
 
 
 def test_the_session_survives_its_loop(client: Turnstile, name: str) -> None:

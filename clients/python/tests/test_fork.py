@@ -19,7 +19,7 @@ from turnstile._session import Session
 from turnstile._waiting import Waiting
 
 from .support import MEASURED, NodeProcess, wait_until
-from .test_asyncio import metric
+from .test_asyncio import metric, queued
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -194,8 +194,7 @@ def test_a_loop_that_forks_goes_on_and_its_child_runs_one_of_its_own(node: NodeP
 
             assert await once() < 1
             waiter = asyncio.create_task(once())
-            while await asyncio.to_thread(metric, node, "turnstile_queued_requests") < 1:
-                assert not waiter.done()
+            await queued(node, 1)
             child = fork(lambda: asyncio.run(asyncio.wait_for(client.throttle(connection, once_more), 8)))
             assert await waiter < 1.5
             assert await asyncio.to_thread(exit_code, child) == 0

@@ -32,7 +32,7 @@ class Turnstile(BlockingThrottling):
 
     @property
     def aio(self) -> AsyncTurnstile:
-        """The same for asyncio; it ends with this client."""
+        """The same for asyncio. To close one of the two closes both."""
         return AsyncTurnstile.sharing(self._lease)
 
     def close(self) -> None:

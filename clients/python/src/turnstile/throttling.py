@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from . import _check
 from ._waiting import Waiting
@@ -196,7 +196,7 @@ class AsyncThrottling(ABC):
         async def acquire() -> AsyncPermit:
             return AsyncPermit(await self._take(make()))
 
-        return Acquiring(acquire)
+        return Acquiring(acquire())
 
     async def try_acquire(
         self,
@@ -273,18 +273,33 @@ async def _result(returned: Awaitable[T] | T) -> T:
     return await returned if isinstance(returned, Awaitable) else returned
 
 
-class Acquiring:
-    """A wait that begins when it is awaited, or entered by ``async with``. Once."""
+class Acquiring(Coroutine[Any, Any, AsyncPermit]):
+    """A wait that begins when it is awaited, made a task, or entered by ``async with``. Once.
 
-    def __init__(self, acquire: Callable[[], Awaitable[AsyncPermit]]) -> None:
-        self._acquire = acquire
+    A coroutine, for ``asyncio.create_task`` takes nothing else.
+    """
+
+    def __init__(self, acquiring: Coroutine[Any, Any, AsyncPermit]) -> None:
+        self._acquiring = acquiring
         self._permit: AsyncPermit | None = None
 
-    def __await__(self) -> Generator[None, None, AsyncPermit]:
-        return self._acquire().__await__()
+    def __await__(self) -> Generator[Any, Any, AsyncPermit]:
+        return self._acquiring.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Goes on, as a loop has it."""
+        return self._acquiring.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Goes on with an error, as a loop has it when its task is cancelled."""
+        return self._acquiring.throw(*error)
+
+    def close(self) -> None:
+        """Ends it where it is."""
+        self._acquiring.close()
 
     async def __aenter__(self) -> AsyncPermit:
-        self._permit = await self._acquire()
+        self._permit = await self._acquiring
         return self._permit
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
