@@ -7,79 +7,14 @@ from concurrent.futures import CancelledError
 from typing import cast
 
 import pytest
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc import error_details_pb2, status_pb2
 
 from turnstile import AlreadyGranted, Connection, DeadlineExceeded, NotNow, RateLimit, RequestIdReused, Superseded, Unavailable
-from turnstile._conversation import Conversation
-from turnstile._grpc import Broken, Ended, Message, Opened
+from turnstile._grpc import Broken, Ended, Opened
 from turnstile._link import Link
 from turnstile._waiting import Call, Waiting
 from turnstile.v1 import throttle_pb2 as v1
 
-CONNECTION = Connection("test", "unit", rate_limit=RateLimit(1, 2))
-STREAM = 1
-
-
-class Recorder:
-    """A link and its gRPC connection that write down what is said."""
-
-    def __init__(self) -> None:
-        self.grpc = self
-        self.said: list[v1.SessionRequest] = []
-        self.calls: list[int] = []
-        self.room = 0
-
-    @property
-    def has_room(self) -> bool:
-        return len(self.calls) < self.room
-
-    def open(self, path: str) -> int:
-        if path == "/turnstile.v1.ThrottleService/Session":
-            return STREAM
-        self.calls.append(STREAM + 2 * len(self.calls) + 2)
-        return self.calls[-1]
-
-    def send(self, stream: int, message: bytes) -> None:
-        if stream == STREAM:
-            self.said.append(v1.SessionRequest.FromString(message))
-
-    def close(self, stream: int) -> None:
-        assert stream in self.calls
-
-    def words(self) -> list[str | None]:
-        """What was said since the last time, by its kind."""
-        said, self.said = self.said, []
-        return [request.WhichOneof("message") for request in said]
-
-
-def begun() -> tuple[Conversation, Recorder]:
-    conversation, link = Conversation(nodes=1), Recorder()
-    conversation.begin(cast("Link", link))
-    return conversation, link
-
-
-def answer(conversation: Conversation, waiting: Waiting, **said: object) -> None:
-    response = v1.SessionResponse(request_id=waiting.request_id, **said)  # type: ignore[arg-type]
-    conversation.hear(Message(STREAM, response.SerializeToString()))
-
-
-def granted(aged: float, delivery: float = 0.02) -> v1.Granted:
-    """A grant that can be so old by now, in seconds."""
-    grant = v1.Granted(stamp_nanos=time.monotonic_ns() - round(aged * 1e9))
-    grant.age.FromNanoseconds(0)
-    grant.grant.margin.delivery.FromNanoseconds(round(delivery * 1e9))
-    return grant
-
-
-def failed(code: int, reason: str = "") -> v1.Failed:
-    return v1.Failed(code=code, message="no", status_details=details(reason))
-
-
-def details(reason: str) -> bytes:
-    detail = AnyMessage()
-    detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="turnstile"))
-    return bytes(status_pb2.Status(details=[detail]).SerializeToString())
+from .recorder import CONNECTION, STREAM, Recorder, answer, begun, details, failed, granted
 
 
 def test_a_grant_in_time_is_handed_out() -> None:
@@ -246,46 +181,6 @@ def test_a_chosen_id_that_was_granted_through_a_lost_session_is_told() -> None:
         assert link.words() == ["acquire"]
         with pytest.raises(reason):
             waiting.future.result(0)
-
-
-def test_no_more_calls_are_made_at_once_than_the_node_takes() -> None:
-    conversation, link = begun()
-    calls = [Call("Reconcile", b"", time.monotonic() + 10) for _ in range(3)]
-    link.room = 2
-    for call in calls:
-        conversation.call(call)
-    # How many it takes is not known before it has spoken.
-    assert link.calls == []
-    conversation.hear(Opened(STREAM))
-    assert link.calls == [3, 5]
-    link.room = 3
-    conversation.hear(Message(3, b"answer"))
-    conversation.hear(Ended(3, 0, "", b""))
-    assert link.calls == [3, 5, 7]
-    assert [call.future.done() for call in calls] == [True, False, False]
-
-
-def test_a_call_whose_answer_came_without_its_end_is_not_sent_again() -> None:
-    conversation, link = begun()
-    link.room = 2
-    answered, left, lost = (Call("Reconcile", b"", time.monotonic() + 10) for _ in range(3))
-    conversation.hear(Opened(STREAM))
-    conversation.call(answered)
-    conversation.hear(Message(3, b"answer"))
-    # A second answer to it is one too many.
-    conversation.hear(Message(3, b"another"))
-    conversation.call(left)
-    left.future.cancel()
-    conversation.call(lost)
-    conversation.lose("killed")
-    link = Recorder()
-    link.room = 3
-    conversation.begin(cast("Link", link))
-    conversation.hear(Opened(STREAM))
-    assert link.calls == [3]
-    conversation.hear(Message(3, b"answer"))
-    assert answered.future.result(0) == lost.future.result(0) == b"answer"
-    assert conversation.is_idle
 
 
 def test_a_request_id_that_its_caller_has_used_before_is_told() -> None:
