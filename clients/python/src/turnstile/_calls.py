@@ -1,5 +1,6 @@
 """Unary calls, and which of them have no answer yet. Any node can give it, so they may be sent again.
 
+Promises: what a call says is told, also when whoever waited for the answer has gone away.
 Must not: read a socket, start a thread, or be used by two.
 """
 
@@ -40,7 +41,7 @@ class Calls:
         self._unsent.append(call)
 
     def drop(self, call: Call) -> None:
-        """Nobody waits for it any more."""
+        """It is told no more."""
         self._unsent = deque(other for other in self._unsent if other is not call)
         self._sent = {stream: other for stream, other in self._sent.items() if other is not call}
 
@@ -60,8 +61,7 @@ class Calls:
 
     def lose(self) -> None:
         """The node is gone: what it has not answered is for the next one."""
-        # Whoever has gone away wants no answer.
-        self._unsent.extendleft(call for call in reversed(self._sent.values()) if not call.future.done())
+        self._unsent.extendleft(reversed(self._sent.values()))
         self._sent.clear()
 
     def hear(self, event: Event) -> None:
@@ -77,7 +77,7 @@ class Calls:
                     call.future.set_result(event.data)
             case Ended():
                 call = self._sent.pop(event.stream, None)
-                if call is None or call.future.done():
+                if call is None:
                     return
                 if is_out_of_service(event.code, event.details):
                     self._unsent.append(call)

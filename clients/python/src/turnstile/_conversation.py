@@ -211,7 +211,8 @@ class Conversation:
 
     def _give_up(self, pending: Pending) -> None:
         if isinstance(pending, Call):
-            if not pending.future.done():
+            # Of one whose caller has gone away nobody knows whether it was told.
+            if not pending.future.done() or pending.future.cancelled():
                 self._calls.drop(pending)
                 fail(pending.future, Unavailable(f"{NOT_TOLD}: {self._reason}" if self._reason else NOT_TOLD))
         elif self._waiting.get(pending.request_id) is pending:
