@@ -26,6 +26,7 @@ class Recorder:
         self.grpc = self
         self.said: list[v1.SessionRequest] = []
         self.calls: list[int] = []
+        self.methods: list[str] = []
         self.room = 0
 
     @property
@@ -35,6 +36,7 @@ class Recorder:
     def open(self, path: str) -> int:
         if path == "/turnstile.v1.ThrottleService/Session":
             return STREAM
+        self.methods.append(path.rpartition("/")[2])
         self.calls.append(STREAM + 2 * len(self.calls) + 2)
         return self.calls[-1]
 

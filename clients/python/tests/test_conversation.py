@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from typing import cast
 
 import pytest
 
 from turnstile import AlreadyGranted, Connection, DeadlineExceeded, NotNow, RateLimit, RequestIdReused, Superseded, Unavailable
-from turnstile._grpc import Broken, Ended, Opened
+from turnstile._conversation import Conversation
+from turnstile._grpc import Broken, Ended, Message, Opened
 from turnstile._link import Link
 from turnstile._waiting import Call, Waiting
 from turnstile.v1 import throttle_pb2 as v1
@@ -232,9 +233,69 @@ def test_a_stale_slot_of_a_lost_session_is_asked_for_anew() -> None:
     conversation.lose("killed")
     conversation.again(waiting, held)
     link = Recorder()
+    link.room = 1
     conversation.begin(cast("Link", link))
     assert link.words() == ["acquire"]
     assert waiting.request_id != held.request_id
+    # Nobody has started anything with it.
+    conversation.hear(Opened(STREAM))
+    assert link.methods == ["Release"]
+
+
+def test_a_stale_slot_of_a_lost_session_is_asked_for_under_the_id_of_its_callers_choice_when_it_is_back() -> None:
+    for refusal in (None, "NOT_OPEN"):
+        conversation, _ = begun()
+        waiting = Waiting.of(CONNECTION, request_id=b"0123456789abcdef")
+        conversation.take(waiting)
+        answer(conversation, waiting, granted=granted(aged=0))
+        held = waiting.future.result(0)
+        waiting.future = Future()
+        conversation.lose("killed")
+        conversation.again(waiting, held)
+        link = Recorder()
+        link.room = 1
+        conversation.begin(cast("Link", link))
+        conversation.hear(Opened(STREAM))
+        assert link.methods == ["Release"]
+        assert link.words() == []
+        conversation.hear(Message(3, b"") if refusal is None else Ended(3, 5, "no", details(refusal)))
+        (asked,) = link.said
+        assert asked.acquire.request_id == waiting.request_id == held.request_id
+        assert asked.acquire.HasField("waited")
+        answer(conversation, waiting, granted=granted(aged=0))
+        assert waiting.future.done()
+
+
+def test_a_stale_slot_of_a_lost_session_is_left_to_a_retry_under_its_id() -> None:
+    conversation, _ = begun()
+    waiting, retry = (Waiting.of(CONNECTION, request_id=b"0123456789abcdef") for _ in range(2))
+    conversation.take(waiting)
+    answer(conversation, waiting, granted=granted(aged=0))
+    held = waiting.future.result(0)
+    waiting.future = Future()
+    conversation.lose("killed")
+    conversation.begin(cast("Link", Recorder()))
+    conversation.take(retry)
+    conversation.again(waiting, held)
+    with pytest.raises(Superseded):
+        waiting.future.result(0)
+    answer(conversation, retry, granted=granted(aged=0))
+    assert retry.future.done()
+
+
+def test_who_asks_by_an_id_that_is_held_is_told_so_whatever_becomes_of_the_slot() -> None:
+    for ends in (Conversation.done, Conversation.give_back):
+        conversation, link = begun()
+        waiting, same, later = (Waiting.of(CONNECTION, request_id=b"0123456789abcdef") for _ in range(3))
+        conversation.take(waiting)
+        answer(conversation, waiting, granted=granted(aged=0))
+        conversation.take(same)
+        ends(conversation, waiting.future.result(0))
+        with pytest.raises(RequestIdReused):
+            same.future.result(0)
+        link.words()
+        conversation.take(later)
+        assert link.words() == ["acquire"]
 
 
 def test_the_reason_of_a_refusal_is_an_exception() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from turnstile import Connection, DeadlineExceeded, NotNow, RateLimit, Turnstile, Unavailable
+from turnstile._waiting import Waiting
 
 from .support import NodeProcess, free_ports, wait_until
 
@@ -222,3 +224,18 @@ def test_what_is_held_can_be_given_back_through_another_session(node: NodeProces
             client.acquire(connection, max_wait=1)
         permit.give_back()
         client.acquire(connection, timeout=5).done()
+
+
+def test_a_slot_that_came_too_late_through_a_lost_session_goes_back_and_comes_again_under_the_id_of_its_caller(
+    node: NodeProcess, name: str
+) -> None:
+    with Turnstile([node.address]) as client:
+        session = client._lease.session
+        waiting = Waiting.of(Connection("test", name, rate_limit=SLOW), request_id=uuid.uuid4())
+        session.ask(waiting)
+        held = waiting.future.result(5)
+        assert session._link is not None
+        session._link.socket.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: session._conversation._session == 2 and session._conversation.is_open, what="the next session")
+        session.ask_again(waiting, held)
+        assert waiting.future.result(5).request_id == held.request_id

@@ -6,25 +6,23 @@ Must not: read a socket, start a thread, or be used by two.
 
 from __future__ import annotations
 
-import heapq
 import time
 import uuid
 from collections import Counter
-from itertools import count
 
 from ._calls import SERVICE, Calls, fail
 from ._check import NANOS
+from ._expiries import Expiries
 from ._grpc import Broken, Ended, Event, Message, Opened
 from ._link import Link
 from ._messages import ABORTED, ALREADY_EXISTS, NOT_FOUND, Granted, is_out_of_service, to_error, to_seconds
 from ._waiting import NOT_TOLD, Call, Held, Pending, Waiting
-from .errors import NotNow, RequestIdReused, TurnstileError, Unavailable
+from .errors import NotNow, RequestIdReused, Superseded, TurnstileError, Unavailable
 from .v1 import throttle_pb2 as v1
 
 _SLOWEST_STAMPS_SECONDS = 0.25
 _FASTEST_STAMPS_SECONDS = 0.001
 _RELEASE_WITHIN_SECONDS = 10.0
-_LEAST_EXPIRIES = 64
 
 
 class Conversation:
@@ -37,13 +35,12 @@ class Conversation:
         """How many of them are tries."""
         self._ended: Counter[bytes] = Counter()
         """How often it was said of an id that its request is over, without an answer yet: until then the node speaks of that request."""
+        self._open: set[bytes] = set()
+        """The ids of its callers' own that are held through this session."""
         self._bounds: Counter[int] = Counter()
         """How many wait with each delivery bound."""
         self._calls = Calls()
-        self._expiries: list[tuple[float, int, Pending]] = []
-        """A heap of when they end without an answer; some have had theirs."""
-        self._most_expiries = _LEAST_EXPIRIES
-        self._numbers = count()
+        self._expiries = Expiries()
         self._link: Link | None = None
         self._stream = 0
         self._session = 0
@@ -72,15 +69,14 @@ class Conversation:
 
     def take(self, waiting: Waiting) -> None:
         """Somebody waits from now on."""
-        if waiting.request_id in self._waiting:
-            fail(waiting.future, RequestIdReused("a request with this id waits in this process"))
+        if waiting.request_id in self._waiting or waiting.request_id in self._open:
+            fail(waiting.future, RequestIdReused("a request with this id is open in this process"))
             return
         waiting.failures_before = self._failures
         self._keep(waiting)
         self._expire(waiting)
-        if self._link is not None:
-            # Whoever began while there was no node yet has an age, and those who come after the first session keep their order by it.
-            self._ask(waiting, with_age=False)
+        # Whoever began while there was no node yet has an age, and those who come after the first session keep their order by it.
+        self._ask(waiting, with_age=False)
 
     def leave(self, waiting: Waiting) -> None:
         """Who has waited has gone away."""
@@ -89,29 +85,39 @@ class Conversation:
             self._say_over(waiting.request_id, v1.SessionRequest(cancel=v1.Cancel(request_id=waiting.request_id)))
 
     def again(self, waiting: Waiting, held: Held) -> None:
-        """Who has waited has got a slot too late, and waits on."""
-        if held.session == self._session and self._link is not None:
-            self._give_back(held.request_id)
-        else:
-            waiting.request_id = uuid.uuid4().bytes
+        """Who has waited has got a slot too late, gives it back, and waits on."""
+        self._open.discard(held.request_id)
         waiting.delivery_nanos = held.granted.delivery_nanos
+        release = None if self._is_of_now(held) else self._release(held)
+        if release is None:
+            self._give_back(held.request_id)
+        elif not waiting.has_own_id:
+            # The session that ended took the slot for used: under the former id there is no other.
+            waiting.request_id = uuid.uuid4().bytes
+        elif waiting.request_id in self._waiting:
+            fail(waiting.future, Superseded("a retry under the same request id has taken the place"))
+            return
+        else:
+            # Under an id of the caller's own there is no other before that one is back.
+            waiting.is_held_back = True
+            release.future.add_done_callback(lambda _: self._hold_back_no_more(waiting))
         self._keep(waiting)
         self._expire(waiting)
-        if self._link is not None:
-            self._ask(waiting, with_age=True)
+        self._ask(waiting, with_age=True)
 
     def done(self, held: Held) -> None:
         """A call is over. What was held through a session that is gone ended with it."""
         if held.session == self._session:
+            self._open.discard(held.request_id)
             self._say(v1.SessionRequest(done=v1.Done(request_id=held.request_id)))
 
     def give_back(self, held: Held) -> None:
         """Nothing was started with a slot, and nothing will be."""
-        if held.session == self._session and self._link is not None:
+        if self._is_of_now(held):
+            self._open.discard(held.request_id)
             self._give_back(held.request_id)
         else:
-            request = v1.ReleaseRequest(permit=held.granted.permit).SerializeToString()
-            self.call(Call("Release", request, time.monotonic() + _RELEASE_WITHIN_SECONDS))
+            self._release(held)
 
     def call(self, call: Call) -> None:
         """Somebody waits for the answer to a unary call."""
@@ -136,6 +142,7 @@ class Conversation:
         """There is no session any more, or an attempt to begin one has failed."""
         was_served = self._link is not None
         self._link, self._is_open, self._reason = None, False, reason
+        self._open.clear()
         self._calls.lose()
         self._failures += 1
         for waiting in [waiting for waiting in self._waiting.values() if waiting.is_try]:
@@ -187,29 +194,25 @@ class Conversation:
             if now >= self._stamped_at + every:
                 self._say(v1.SessionRequest())
             next_at = self._stamped_at + every
-        while self._expiries and self._expiries[0][0] <= now:
-            self._give_up(heapq.heappop(self._expiries)[2])
-        return min([next_at, *(at for at, _, _ in self._expiries[:1])])
+        for pending in self._expiries.take(now):
+            self._give_up(pending, now)
+        expires_at = self._expiries.next_at
+        return next_at if expires_at is None else min(next_at, expires_at)
 
     def _expire(self, pending: Pending) -> None:
-        at = self._expires_at(pending)
-        if at is not None:
-            heapq.heappush(self._expiries, (at, next(self._numbers), pending))
-            if len(self._expiries) >= self._most_expiries:
-                self._reckon()
+        self._expiries.add(self._expires_at(pending), pending)
+        if self._expiries.are_too_many:
+            self._reckon()
 
     def _reckon(self) -> None:
-        """Begins the expiries anew with those who wait: most who have had their answer would else be kept until their timeouts."""
+        """Begins the expiries anew with those who wait."""
         pending_ones: list[Pending] = [*self._waiting.values(), *self._calls]
-        ends = ((self._expires_at(pending), next(self._numbers), pending) for pending in pending_ones)
-        self._expiries = [(at, number, pending) for at, number, pending in ends if at is not None]
-        heapq.heapify(self._expiries)
-        self._most_expiries = 2 * len(self._expiries) + _LEAST_EXPIRIES
+        self._expiries.begin_anew((self._expires_at(pending), pending) for pending in pending_ones)
 
     def _expires_at(self, pending: Pending) -> float | None:
         return pending.expires_at if isinstance(pending, Call) else pending.expires_at(self._link is not None)
 
-    def _give_up(self, pending: Pending) -> None:
+    def _give_up(self, pending: Pending, now: float) -> None:
         if isinstance(pending, Call):
             # Of one whose caller has gone away nobody knows whether it was told.
             if not pending.future.done() or pending.future.cancelled():
@@ -218,7 +221,7 @@ class Conversation:
         elif self._waiting.get(pending.request_id) is pending:
             is_served = self._link is not None
             at = pending.expires_at(is_served)
-            if at is None or at > time.monotonic():
+            if at is None or at > now:
                 # A node has come meanwhile, which ends it itself.
                 self._expire(pending)
                 return
@@ -235,9 +238,27 @@ class Conversation:
             self._link.grpc.send(self._stream, request.SerializeToString())
 
     def _ask(self, waiting: Waiting, with_age: bool, now: int | None = None) -> None:
+        if self._link is None or waiting.is_held_back:
+            return
         asks = waiting.asks(with_age, time.monotonic_ns() if now is None else now)
         waiting.asked_in = waiting.asked_in or self._session
         self._say(v1.SessionRequest(try_acquire=asks) if waiting.is_try else v1.SessionRequest(acquire=asks))
+
+    def _hold_back_no_more(self, waiting: Waiting) -> None:
+        waiting.is_held_back = False
+        if self._waiting.get(waiting.request_id) is waiting and not waiting.future.done():
+            self._ask(waiting, with_age=True)
+
+    def _is_of_now(self, held: Held) -> bool:
+        """Whether it came by the session that there is."""
+        return held.session == self._session and self._link is not None
+
+    def _release(self, held: Held) -> Call:
+        """Gives a slot back by its name, at any node."""
+        request = v1.ReleaseRequest(permit=held.granted.permit).SerializeToString()
+        call = Call("Release", request, time.monotonic() + _RELEASE_WITHIN_SECONDS)
+        self.call(call)
+        return call
 
     def _give_back(self, request_id: bytes) -> None:
         self._say_over(request_id, v1.SessionRequest(give_back=v1.GiveBack(request_id=request_id)))
@@ -303,6 +324,8 @@ class Conversation:
             return
         self._drop(waiting)
         if waiting.future.set_running_or_notify_cancel():
+            if waiting.has_own_id:
+                self._open.add(waiting.request_id)
             waiting.future.set_result(Held(self._session, waiting.request_id, granted))
         else:
             self._give_back(waiting.request_id)

@@ -50,6 +50,8 @@ class Waiting:
     """In nanoseconds of the monotonic clock."""
     asked_in: int = 0
     """The first session that it was asked in; 0 while it was in none."""
+    is_held_back: bool = False
+    """Whether it is not to be asked yet."""
     failures_before: int = 0
     """How many attempts to reach a node had failed when it began."""
     future: Future[Held] = field(default_factory=Future)
