@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
@@ -35,9 +36,27 @@ def longest_gap(nodes: list[str], noise: Noise) -> float:
 def slowest_commit(node: str) -> float:
     """What the slowest commit of a node took at most, in seconds."""
     with urllib.request.urlopen(f"http://{node}/metrics", timeout=5) as answer:
-        buckets = re.findall(r'^turnstile_commit_latency_seconds_bucket.*le="([^"]+)"} (\d+)$', answer.read().decode(), re.MULTILINE)
-    reached = [float(bound) for bound, count in buckets if int(count) == int(buckets[-1][1])] if buckets else []
-    return reached[0] if reached and int(buckets[-1][1]) else 0
+        return slowest(answer.read().decode())
+
+
+def slowest(metrics: str) -> float:
+    """The bound of the last bucket that any commit is in; 0 without commits."""
+    buckets = re.findall(r'^turnstile_commit_latency_seconds_bucket.*le="([^"]+)"} (\d+)$', metrics, re.MULTILINE)
+    commits = int(buckets[-1][1]) if buckets else 0
+    if not commits:
+        return 0
+    bound = next(float(bound) for bound, count in buckets if int(count) == commits)
+    # Of the last bucket, which has no bound: nothing could be judged by it.
+    assert math.isfinite(bound), f"a commit was slower than any bucket: {buckets}"
+    return bound
+
+
+def test_a_commit_of_any_length_is_nothing_to_judge_by() -> None:
+    counts = 'turnstile_commit_latency_seconds_bucket{le="0.1"} 3\nturnstile_commit_latency_seconds_bucket{le="+Inf"} %d\n'
+    assert slowest("") == slowest('turnstile_commit_latency_seconds_bucket{le="+Inf"} 0') == 0
+    assert slowest(counts % 3) == 0.1
+    with pytest.raises(AssertionError, match="slower than any bucket"):
+        slowest(counts % 4)
 
 
 def start(nodes: list[str]) -> subprocess.Popen[str]:
