@@ -216,9 +216,35 @@ def test_tokens_are_estimated_and_reconciled(client: Turnstile, name: str) -> No
         permit.reconcile(5)
 
 
-def test_a_try_takes_part_in_the_queue_of_nobody(client: Turnstile, name: str) -> None:
+def test_a_try_takes_what_is_free_and_no_more(client: Turnstile, name: str) -> None:
     connection = limited(name, count=2, window=60)
     assert [client.try_throttle(connection, lambda: "ran") for _ in range(4)] == ["ran", "ran", None, None]
+
+
+def test_a_try_takes_part_in_the_queue_of_nobody(client: Turnstile, name: str) -> None:
+    connection = limited(name, count=2, window=1.5)
+    client.acquire(connection).done()
+    served: list[str] = []
+
+    def wait(who: str, cost: int) -> None:
+        with client.acquire(connection, cost=cost, timeout=10):
+            served.append(who)
+
+    conversation = client._lease.session._conversation
+    waiters = [threading.Thread(target=wait, args=who) for who in (("first", 2), ("second", 1))]
+    for waiter in waiters:
+        before = len(conversation._waiting)
+        waiter.start()
+        wait_until(lambda before=before: len(conversation._waiting) > before, what="one more who waits")  # type: ignore[misc]
+    tries = 0
+    # One unit is free, which the first of those who wait is to have together with the next one.
+    while waiters[0].is_alive():
+        assert client.try_acquire(connection) is None
+        tries += 1
+    for waiter in waiters:
+        waiter.join(10)
+    assert tries > 10
+    assert served == ["first", "second"]
 
 
 def test_all_clients_of_a_process_share_one_session(client: Turnstile, name: str) -> None:
