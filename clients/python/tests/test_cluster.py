@@ -12,14 +12,15 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from turnstile import AsyncTurnstile, Connection, RateLimit, Turnstile
+from turnstile import AsyncTurnstile, Connection, DeadlineExceeded, NotNow, RateLimit, Turnstile, TurnstileError, Unavailable, throttle
 
-from .support import BINARY, IS_LONG, MEASURED, Cluster, NodeProcess, environment
+from .support import BINARY, IS_LONG, MEASURED, Cluster, NodeProcess, environment, wait_until
 
 EXAMPLE = Path(__file__).parents[1] / "examples/task_queue.py"
 SECONDS, WINDOW = 60.0 if IS_LONG else 15.0, 3.0
@@ -173,6 +174,50 @@ def test_who_waits_is_served_in_order_and_within_the_limit_when_the_owner_is_kil
     MEASURED.append(f"waits through a kill: {min(gaps[spaced]):.3f} to {max(gaps[ordered]):.3f} s apart")
     assert min(gaps[spaced]) >= 0.5
     assert max(gaps[ordered]) < 4
+
+
+@pytest.mark.parametrize("left", [0, 2], ids=["its-node-is-left", "its-node-is-killed"])
+def test_without_a_majority_calls_end_as_they_said_and_who_waits_is_served_when_there_is_one_again(cluster: Cluster, left: int) -> None:
+    connection = Connection("test", "majority", rate_limit=RateLimit(100, 1))
+    others = [node for node in cluster.nodes if node is not cluster.nodes[left]]
+    with Turnstile(cluster.addresses) as client:
+        client.acquire(connection, timeout=20).done()
+
+        @throttle("majority", rate=RateLimit(100, 1), client=client, on_throttled="throttled")
+        def closed() -> str:
+            return "ran"
+
+        @throttle("majority-open", rate=RateLimit(100, 1), client=client, on_unreachable="open")
+        def opened() -> str:
+            return "ran"
+
+        for node in others:
+            node.kill()
+        asks: list[tuple[Callable[[], object], tuple[type[TurnstileError], ...]]] = [
+            (lambda: client.acquire(connection, timeout=1.5), (DeadlineExceeded,)),
+            # By the owner itself if it is the one that is left: the wait has become too long.
+            (lambda: client.acquire(connection, max_wait=0.5), (Unavailable, NotNow)),
+            (lambda: client.try_acquire(connection), (Unavailable,)),
+        ]
+        for ask, errors in asks:
+            began = time.monotonic()
+            with pytest.raises(errors):
+                ask()
+            assert time.monotonic() - began < 3
+        began = time.monotonic()
+        assert (closed(), opened()) == ("throttled", "ran")
+        assert time.monotonic() - began < 3
+
+        served = threading.Event()
+        waiter = threading.Thread(target=lambda: client.throttle(connection, served.set, timeout=60))
+        waiter.start()
+        assert not served.wait(1)
+        others[0].spawn()
+        try:
+            assert served.wait(30)
+        finally:
+            waiter.join()
+        wait_until(lambda: closed() == "ran", what="a try that is served")
 
 
 @pytest.mark.skipif(not IS_LONG, reason="set TURNSTILE_TEST_LONG=1 for the long forms")
