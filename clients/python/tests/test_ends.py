@@ -7,11 +7,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+import h2.config
+import h2.connection
 import pytest
 
 from turnstile import Connection, DeadlineExceeded, NotNow, RateLimit, Turnstile, Unavailable
+from turnstile._grpc import GrpcConnection
 from turnstile._waiting import Waiting
 
 from .support import NodeProcess, free_ports, wait_until
@@ -25,10 +28,10 @@ def gone() -> str:
 
 
 @contextmanager
-def impostor(says: bytes) -> Iterator[str]:
-    """Something that accepts connections and says this, and no more."""
+def impostor(says: bytes, held: list[socket.socket] | None = None) -> Iterator[str]:
+    """Something that accepts connections and says this, and no more. ``held`` has the connections."""
     server = socket.create_server(("127.0.0.1", 0))
-    held: list[socket.socket] = []
+    held = [] if held is None else held
 
     def accept() -> None:
         while True:
@@ -41,12 +44,26 @@ def impostor(says: bytes) -> Iterator[str]:
 
     thread = threading.Thread(target=accept)
     thread.start()
-    yield f"127.0.0.1:{server.getsockname()[1]}"
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
-    thread.join()
-    for accepted in held:
-        accepted.close()
+    try:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+        for accepted in held:
+            accepted.close()
+
+
+def takes_up_and_ends() -> bytes:
+    """What a node says that takes up a session and ends it at once, as one does that is about to stop."""
+    client = GrpcConnection("node:1")
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    server.initiate_connection()
+    stream = client.open("/turnstile.v1.ThrottleService/Session")
+    server.receive_data(client.data_to_send())
+    server.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+    server.send_headers(stream, [("grpc-status", "14"), ("grpc-message", "stopping")], end_stream=True)
+    return server.data_to_send()
 
 
 def test_a_node_that_is_not_there_is_told_at_once_to_a_try_and_in_time_to_others(name: str) -> None:
@@ -112,6 +129,37 @@ def test_nodes_that_are_all_gone_are_logged_once_and_so_is_their_return(name: st
         finally:
             node.end()
         assert [record.levelname for record in caplog.records[:2]] == ["WARNING", "INFO"]
+
+
+def test_a_node_that_takes_up_sessions_and_serves_nobody_is_asked_ever_less_often_and_logged_once(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for nodes in (1, 2):
+        caplog.clear()
+        sessions: list[socket.socket] = []
+        with ExitStack() as stack, caplog.at_level("INFO", "turnstile"):
+            addresses = [stack.enter_context(impostor(takes_up_and_ends(), sessions)) for _ in range(nodes)]
+            client = stack.enter_context(Turnstile(addresses))
+            with pytest.raises(DeadlineExceeded, match="stopping"):
+                client.acquire(Connection("test", name, rate_limit=SLOW), timeout=2)
+        # Pauses of 0.04, 0.08, 0.16, 0.32 and then 0.5 s.
+        assert 3 * nodes < len(sessions) < 10 * nodes
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_session_in_which_nobody_waits_serves_while_its_node_shows_signs_of_life(
+    node: NodeProcess, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = Connection("test", name, rate_limit=SLOW)
+    with Turnstile([gone(), node.address]) as client, caplog.at_level("INFO", "turnstile"):
+        client.acquire(connection).done()
+        session = client._lease.session
+        node.kill()
+        wait_until(lambda: session._attempts_failed >= 2, what="the loss of all nodes")
+        node.spawn()
+        node.serves()
+        wait_until(lambda: session._attempts_failed == 0, within=20, what="signs of life")
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 def test_who_waits_is_served_when_the_node_comes(name: str) -> None:

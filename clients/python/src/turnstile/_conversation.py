@@ -47,6 +47,8 @@ class Conversation:
         """How many sessions there were."""
         self._stamped_at = 0.0
         self._is_open = False
+        self.has_answered = False
+        """Whether the node has answered anything in this session, other than that it can't serve."""
         self._failures = 0
         self._reason = ""
 
@@ -131,7 +133,7 @@ class Conversation:
         """Begins a session by this connection. Whoever waits goes there, and those who began first go first."""
         with_age = self._session > 0
         self._ended.clear()
-        self._link, self._is_open = link, False
+        self._link, self._is_open, self.has_answered = link, False, False
         self._session += 1
         self._stream = link.grpc.open(SERVICE + "Session")
         now = time.monotonic_ns()
@@ -160,6 +162,7 @@ class Conversation:
         """
         if event.stream != self._stream:
             self._calls.hear(event)
+            self.has_answered |= not isinstance(event, Opened)
             self._send_calls()
             return
         match event:
@@ -170,6 +173,7 @@ class Conversation:
                 raise Broken(f"the node has ended the session: {event.message} (gRPC code {event.code})")
             case Message():
                 self._hear_answer(v1.SessionResponse.FromString(event.data))
+                self.has_answered = True
 
     def end(self) -> None:
         """Says that no more is said."""

@@ -191,8 +191,12 @@ class Session:
                 try:
                     for event in self._link.read():
                         self._conversation.hear(event)
-                        if self._conversation.is_open:
+                        if self._conversation.has_answered:
                             self._note_service(self._link.node)
+                    # To take up a session is no service yet: a node does so that is about to stop. But nobody may wait for any other answer
+                    # than the signs of life that it is asked for.
+                    if self._conversation.is_open and time.monotonic() >= self._gives_up_at:
+                        self._note_service(self._link.node)
                 except (Broken, DecodeError) as gone:
                     self._lose(str(gone))
 
