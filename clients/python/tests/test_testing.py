@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from turnstile import Connection, CostOverLimit, DeadlineExceeded, NotNow, NotOpen, RateLimit, Unavailable
+from turnstile import Connection, CostOverLimit, DeadlineExceeded, NotNow, NotOpen, RateLimit, Reconciled, TokenCount, Unavailable
 from turnstile.testing import FakeTurnstile
 
 SLACK = Connection("slack", "acme", rate_limit=[RateLimit(2, 10), RateLimit(3, 60)])
@@ -41,17 +41,69 @@ def test_slots_and_tokens_come_back() -> None:
         assert fake.try_acquire(MODEL, tokens=200) is None
         assert permit.reconcile(100).refunded.tokens == 800
     assert fake.try_acquire(MODEL, tokens=900) is not None
-    late = fake.acquire(MODEL)
-    fake.clock.advance(60)
-    fake.acquire(MODEL).done()
+
+
+def test_what_can_not_be_reconciled_any_more_or_was_never_estimated_is_refused() -> None:
+    fake = FakeTurnstile()
+    # Its units count for longer than its tokens.
+    model = Connection("openai", "hours", rate_limit=[RateLimit(9, 3600), RateLimit(1000, 60, "tokens")])
+    in_time, late = fake.acquire(model, tokens=100), fake.acquire(model, tokens=800)
+    fake.clock.advance(59.999)
+    assert in_time.reconcile(40).refunded.tokens == 60
+    fake.clock.advance(0.001)
     with pytest.raises(NotOpen):
         late.reconcile(5)
+    with pytest.raises(NotOpen):
+        fake.acquire(SLACK).reconcile(5)
+    given_back, ended = fake.acquire(model), fake.acquire(model)
+    given_back.give_back()
+    ended.done()
+    for permit in (given_back, ended):
+        with pytest.raises(NotOpen):
+            permit.reconcile(5)
+
+
+def test_what_a_call_has_taken_beyond_its_estimate_counts_from_then_on() -> None:
+    fake = FakeTurnstile()
+    permit = fake.acquire(MODEL, tokens=600)
+    fake.clock.advance(20)
+    assert permit.reconcile(900).owed.tokens == 300
+    assert fake.try_acquire(MODEL, tokens=101) is None
+    fake.clock.advance(40)
+    # The estimate has left the window; what is owed leaves it later.
+    assert fake.try_acquire(MODEL, tokens=701) is None
+    assert fake.throttle(MODEL, lambda: fake.clock.now, tokens=701) == 80
+    # More than the limit has is nothing but a longer wait.
+    assert fake.acquire(Connection("openai", "one", rate_limit=RateLimit(10, 60, "tokens"))).reconcile(5000).owed.tokens == 4999
+
+
+def test_what_a_call_has_taken_counts_once() -> None:
+    fake = FakeTurnstile()
+    permit = fake.acquire(MODEL, tokens=900)
+    assert permit.reconcile(500).refunded.tokens == 400
+    for used in (500, 0, 5000):
+        with pytest.raises(NotOpen):
+            permit.reconcile(used)
+    assert fake.try_acquire(MODEL, tokens=501) is None
+    assert fake.try_acquire(MODEL, tokens=500) is not None
+
+
+def test_tokens_that_go_in_and_come_out_are_reconciled_by_the_limits_that_count_them() -> None:
+    fake = FakeTurnstile()
+    model = Connection("openai", "apart", rate_limit=RateLimit(100, 60, "input_tokens"))
+    reconciled = fake.acquire(model, input_tokens=10, output_tokens=5).reconcile(input_tokens=7, output_tokens=9)
+    assert reconciled == Reconciled(refunded=TokenCount(input_tokens=3), owed=TokenCount(tokens=1, output_tokens=4))
 
 
 def test_nodes_can_be_out_of_reach() -> None:
     fake = FakeTurnstile(is_reachable=False)
     with pytest.raises(Unavailable):
         fake.acquire(SLACK)
+    fake.is_reachable = True
+    permit = fake.acquire(MODEL)
+    fake.is_reachable = False
+    with pytest.raises(Unavailable):
+        permit.reconcile(5)
     assert fake.try_throttle(SLACK, lambda: 1) is None
     assert fake.try_throttle(SLACK, lambda: 1, on_unreachable="open") == 1
 

@@ -129,9 +129,10 @@ class BasePermit:
         if self._end():
             self._slot.give_back()
 
-    def _usage(self, tokens: int | None, input_tokens: int | None, output_tokens: int | None) -> Usage:
+    def _end_by(self, tokens: int | None, input_tokens: int | None, output_tokens: int | None) -> Usage:
+        """Ends the request, unless what it has used is nothing that can be said."""
         usage = Usage(tokens, input_tokens, output_tokens)
-        if self._is_over:
+        if not self._end():
             raise NotOpen("the permit has ended: reconcile before the with block ends")
         return usage
 
@@ -158,8 +159,7 @@ class Permit(BasePermit):
         Raises :class:`~turnstile.NotOpen` when there is nothing to reconcile any more, and :class:`~turnstile.Unavailable` after 10 s
         without an answer.
         """
-        usage = self._usage(tokens, input_tokens, output_tokens)
-        self._is_over = True
+        usage = self._end_by(tokens, input_tokens, output_tokens)
         return self._slot.reconcile(usage)
 
     def __enter__(self) -> Permit:
@@ -179,8 +179,7 @@ class AsyncPermit(BasePermit):
         self, tokens: int | None = None, *, input_tokens: int | None = None, output_tokens: int | None = None
     ) -> Reconciled:
         """As :meth:`Permit.reconcile`."""
-        usage = self._usage(tokens, input_tokens, output_tokens)
-        self._is_over = True
+        usage = self._end_by(tokens, input_tokens, output_tokens)
         return await self._slot.reconcile_async(usage)
 
     async def __aenter__(self) -> AsyncPermit:

@@ -31,6 +31,8 @@ from .throttling import AsyncThrottling, BlockingThrottling
 
 __all__ = ["FakeTurnstile", "ManualClock", "installed"]
 
+_TOKENS = ("tokens", "input_tokens", "output_tokens")
+
 
 class ManualClock:
     """A clock that goes on only when it is told to."""
@@ -72,6 +74,8 @@ class _Charge:
 class _Slot:
     """A slot of the fake."""
 
+    fake: FakeTurnstile
+    limits: tuple[RateLimit, ...]
     charges: list[_Charge]
     charge: _Charge
     request_id: bytes
@@ -83,22 +87,32 @@ class _Slot:
 
     def give_back(self) -> None:
         """Its charge goes."""
-        if self.charge in self.charges:
-            self.charges.remove(self.charge)
+        with self.fake._lock:
+            if self.charge in self.charges:
+                self.charges.remove(self.charge)
 
     def reconcile(self, usage: Usage) -> Reconciled:
-        """Its charge becomes what was used."""
-        if self.charge not in self.charges:
-            raise NotOpen("its window has passed, or it was given back")
-        refunded, owed = {}, {}
-        if usage.tokens is None and usage.input_tokens is not None and usage.output_tokens is not None:
-            usage = Usage(usage.input_tokens + usage.output_tokens, usage.input_tokens, usage.output_tokens)
-        for name in ("tokens", "input_tokens", "output_tokens"):
-            estimated, used = getattr(self.charge, name), getattr(usage, name)
-            if used is not None:
-                setattr(self.charge, name, used)
-                refunded[name], owed[name] = max(estimated - used, 0), max(used - estimated, 0)
-        return Reconciled(refunded=TokenCount(**refunded), owed=TokenCount(**owed))
+        """What was estimated too much goes, and what was estimated too little is a charge from now on."""
+        with self.fake._lock:
+            self.fake._check_reachable()
+            now = self.fake.clock.nanos
+            counted = [limit.dimension for limit in self.limits if self.charge.at + to_nanos(limit.window_seconds) > now]
+            if not any(dimension in _TOKENS for dimension in counted):
+                raise NotOpen("the connection has no limit on tokens, or the estimate's window has passed")
+            if usage.tokens is None and usage.input_tokens is not None and usage.output_tokens is not None:
+                usage = Usage(usage.input_tokens + usage.output_tokens, usage.input_tokens, usage.output_tokens)
+            refunded, owed = dict.fromkeys(_TOKENS, 0), dict.fromkeys(_TOKENS, 0)
+            for dimension in _TOKENS:
+                estimated, used = getattr(self.charge, dimension), getattr(usage, dimension)
+                if used is None:
+                    continue
+                owed[dimension] = max(used - estimated, 0)
+                if dimension in counted:
+                    refunded[dimension] = max(estimated - used, 0)
+                    setattr(self.charge, dimension, min(estimated, used))
+            if any(owed.values()):
+                self.charges.append(_Charge(at=now, units=0, **owed))
+            return Reconciled(refunded=TokenCount(**refunded), owed=TokenCount(**owed))
 
     async def reconcile_async(self, usage: Usage) -> Reconciled:
         """As :meth:`reconcile`."""
@@ -128,8 +142,7 @@ class FakeTurnstile(BlockingThrottling):
     def _take(self, waiting: Waiting) -> Slot:
         connection = waiting.connection
         with self._lock:
-            if not self.is_reachable:
-                raise Unavailable("no node has answered: the fake is out of reach")
+            self._check_reachable()
             charge = _charge_of(waiting)
             charges = self._charges[connection.platform, connection.connection]
             wait = max(_wait(charges, charge, limit, self.clock.nanos) for limit in connection.rate_limits) / 1e9
@@ -146,7 +159,11 @@ class FakeTurnstile(BlockingThrottling):
             charges.append(charge)
             arrival, release = next(self._numbers), next(self._numbers)
             granted = Granted(tenure=1, arrival=arrival, release=release, permit=b"fake", delivery_nanos=0, born_at=0)
-            return _Slot(charges, charge, waiting.request_id, granted, wait)
+            return _Slot(self, connection.rate_limits, charges, charge, waiting.request_id, granted, wait)
+
+    def _check_reachable(self) -> None:
+        if not self.is_reachable:
+            raise Unavailable("no node has answered: the fake is out of reach")
 
 
 class FakeAsyncTurnstile(AsyncThrottling):
@@ -174,10 +191,12 @@ def installed(fake: FakeTurnstile | None = None) -> Iterator[FakeTurnstile]:
 
 def _charge_of(waiting: Waiting) -> _Charge:
     message = waiting.message
-    apart = message.input_tokens + message.output_tokens
-    # What is not said is 1 where a limit counts it, as at a node.
-    tokens = message.tokens if message.HasField("tokens") else apart or 1
-    return _Charge(0, message.cost, tokens, message.input_tokens or 1, message.output_tokens or 1)
+    tokens = message.tokens if message.HasField("tokens") else message.input_tokens + message.output_tokens
+    charge = _Charge(0, message.cost, tokens, message.input_tokens, message.output_tokens)
+    for limit in waiting.connection.rate_limits:
+        # What is not said is 1 where a limit counts it, as at a node.
+        setattr(charge, limit.dimension, charge.of(limit) or 1)
+    return charge
 
 
 def _wait(charges: list[_Charge], charge: _Charge, limit: RateLimit, now: int) -> int:
