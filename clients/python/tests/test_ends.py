@@ -13,7 +13,7 @@ import h2.config
 import h2.connection
 import pytest
 
-from turnstile import Connection, DeadlineExceeded, NotNow, RateLimit, Turnstile, Unavailable
+from turnstile import Closed, Connection, DeadlineExceeded, NotNow, RateLimit, Turnstile, Unavailable
 from turnstile._grpc import GrpcConnection
 from turnstile._waiting import Waiting
 
@@ -287,3 +287,37 @@ def test_a_slot_that_came_too_late_through_a_lost_session_goes_back_and_comes_ag
         wait_until(lambda: session._conversation._session == 2 and session._conversation.is_open, what="the next session")
         session.ask_again(waiting, held)
         assert waiting.future.result(5).request_id == held.request_id
+
+
+def test_what_is_said_before_a_client_is_closed_is_heard_also_in_the_middle_of_other_calls(node: NodeProcess, name: str) -> None:
+    busy = Connection("test", f"{name}-busy", rate_limit=RateLimit(1_000_000, 1))
+    # A session of its own, by another spelling of the address.
+    with Turnstile([node.address.replace("127.0.0.1", "localhost")]) as other:
+        for number in range(40):
+            connection = Connection("test", f"{name}-{number}", rate_limit=SLOW)
+            with Turnstile([node.address]) as client:
+                permit = client.acquire(connection)
+                threads = [threading.Thread(target=call_until_closed, args=(client, busy)) for _ in range(8)]
+                for thread in threads:
+                    thread.start()
+                permit.give_back()
+            for thread in threads:
+                thread.join(10)
+            other.acquire(connection, timeout=5).done()
+
+
+def call_until_closed(client: Turnstile, connection: Connection) -> None:
+    try:
+        while True:
+            client.acquire(connection).done()
+    except Closed:
+        return
+
+
+def test_a_client_is_closed_in_time_though_its_node_is_stopped(node: NodeProcess, name: str) -> None:
+    client = Turnstile([node.address])
+    client.acquire(Connection("test", name, rate_limit=SLOW)).give_back()
+    node.pause()
+    began = time.monotonic()
+    client.close()
+    assert time.monotonic() - began < 1.5

@@ -22,7 +22,6 @@ from .v1 import throttle_pb2 as v1
 
 _SLOWEST_STAMPS_SECONDS = 0.25
 _FASTEST_STAMPS_SECONDS = 0.001
-_RELEASE_WITHIN_SECONDS = 10.0
 
 
 class Conversation:
@@ -176,8 +175,10 @@ class Conversation:
                 self.has_answered = True
 
     def end(self) -> None:
-        """Says that no more is said."""
+        """Says that nobody waits any more, and that no more is said."""
         if self._link is not None:
+            for request_id in self._waiting:
+                self._say_over(request_id, v1.SessionRequest(cancel=v1.Cancel(request_id=request_id)))
             self._link.grpc.close(self._stream)
 
     def fail_all(self, error: TurnstileError) -> None:
@@ -259,8 +260,7 @@ class Conversation:
 
     def _release(self, held: Held) -> Call:
         """Gives a slot back by its name, at any node."""
-        request = v1.ReleaseRequest(permit=held.granted.permit).SerializeToString()
-        call = Call("Release", request, time.monotonic() + _RELEASE_WITHIN_SECONDS)
+        call = Call.release(held)
         self.call(call)
         return call
 

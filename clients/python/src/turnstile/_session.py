@@ -105,7 +105,7 @@ class Session:
         return call.future
 
     def close(self, *, is_exiting: bool = False) -> None:
-        """Ends the session: whatever was said is written, for a second at most, and whoever waits gets :class:`Closed`.
+        """Ends the session: the node has a second at most to hear whatever was said, and whoever waits gets :class:`Closed`.
 
         Not when the process ``is_exiting``: then only threads wait that end with it, as they do wherever else they are.
         """
@@ -288,20 +288,25 @@ class Session:
         self._attempts_failed = 0
 
     def _finish(self) -> None:
-        """Has the node told what was said last."""
+        """Has the node hear what was said last: it ends the session when it has.
+
+        A connection that is closed while something of the node is unread is reset, and what is on its way to the node is lost.
+        """
         self._take_orders()
-        ends_at = time.monotonic() + ANSWERS_WITHIN_SECONDS
-        if self._link is None:
+        link = self._link
+        if link is None:
             return
         self._conversation.end()
+        self._selector.unregister(self._woken)
+        ends_at = time.monotonic() + ANSWERS_WITHIN_SECONDS
         try:
-            self._link.write()
-            while not self._link.is_written and time.monotonic() < ends_at:
-                self._selector.modify(self._link.socket, self._link.interests())
-                self._listen(0.05)
-                if self._link is None:
-                    return
-                self._link.write()
-        except Broken:
+            link.write()
+            while (self._conversation.is_open or not link.is_written) and time.monotonic() < ends_at:
+                self._selector.modify(link.socket, link.interests())
+                self._selector.select(max(ends_at - time.monotonic(), 0))
+                for event in link.read():
+                    self._conversation.hear(event)
+                link.write()
+        except (Broken, DecodeError):
             # Whoever waits is told so in any case.
             return

@@ -18,6 +18,8 @@ from .v1 import throttle_pb2 as v1
 _GRACE_SECONDS = 0.5
 """How much longer than the timeout a node that is there may take to say that it has passed."""
 
+_RELEASE_WITHIN_SECONDS = 10.0
+
 NOT_TOLD = "no node has answered"
 
 
@@ -141,6 +143,12 @@ class Call:
     expires_at: float
     """When it is given up, by ``time.monotonic``."""
     future: Future[bytes] = field(default_factory=Future)
+
+    @classmethod
+    def release(cls, held: Held) -> Call:
+        """One that gives a slot back by its name."""
+        request = v1.ReleaseRequest(permit=held.granted.permit)
+        return cls("Release", request.SerializeToString(), time.monotonic() + _RELEASE_WITHIN_SECONDS)
 
 
 Pending: TypeAlias = Waiting | Call
