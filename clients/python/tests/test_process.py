@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from turnstile import _process
+from turnstile import Unavailable, _process
 from turnstile._process import Lease
 from turnstile._session import Session
 from turnstile._waiting import Call
@@ -62,3 +65,20 @@ def test_calls_through_a_session_that_has_ended_are_refused() -> None:
     session = lease.session
     lease.close()
     assert session.call(Call("Release", b"", 0)).exception(10) is not None
+
+
+def test_a_process_that_has_no_thread_or_socket_left_is_told_so_and_may_call_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = nowhere()
+
+    def refuse_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def refuse_socket() -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    for owner, name, refuse in ((threading.Thread, "start", refuse_thread), (socket, "socketpair", refuse_socket)):
+        with monkeypatch.context() as refusing:
+            refusing.setattr(owner, name, refuse)
+            with pytest.raises(Unavailable, match="no session can be begun"):
+                _ = lease.session
+    assert lease.session._thread.is_alive()

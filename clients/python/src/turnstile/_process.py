@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from . import _check
 from ._link import split_address
 from ._session import Session
-from .errors import Closed, InvalidInput, WrongType
+from .errors import Closed, InvalidInput, Unavailable, WrongType
 
 DEFAULT_NODE = "127.0.0.1:7878"
 
@@ -40,7 +40,10 @@ class Lease:
 
     @property
     def session(self) -> Session:
-        """The session. Raises :class:`Closed` after :meth:`close`."""
+        """The session.
+
+        Raises :class:`Closed` after :meth:`close`, and :class:`Unavailable` when the process has no thread or socket for it.
+        """
         session = self._session
         if session is not None and self._of is _sessions and not session.has_failed:
             return session
@@ -51,8 +54,7 @@ class Lease:
             if self._session is None or is_new or self._session.has_failed:
                 session, users = _sessions.open.get(self.nodes, (None, 0))
                 if session is None or session.has_failed:
-                    session = Session(self.nodes)
-                    session.start()
+                    session = _begun(self.nodes)
                 _sessions.open[self.nodes] = (session, max(users + is_new, 1))
                 self._session, self._of = session, _sessions
             return self._session
@@ -75,6 +77,20 @@ class Lease:
                 return
             del _sessions.open[self.nodes]
         session.close()
+
+
+def _begun(nodes: tuple[str, ...]) -> Session:
+    try:
+        session = Session(nodes)
+    except OSError as error:
+        raise Unavailable(f"no session can be begun: {error}") from error
+    try:
+        session.start()
+    except RuntimeError as error:
+        # The process has as many threads as it may, or is about to exit.
+        session.abandon()
+        raise Unavailable(f"no session can be begun: {error}") from error
+    return session
 
 
 def _nodes(nodes: Sequence[str] | None) -> tuple[str, ...]:

@@ -116,8 +116,8 @@ class Session:
             self._thread.join(2 * ANSWERS_WITHIN_SECONDS)
 
     def abandon(self) -> None:
-        """Lets go of it in a forked child, where its thread is not. The parent's goes on."""
-        self._error = Closed("the session belongs to another process")
+        """Lets go of it where its thread is not: in a forked child, while the parent's goes on, or when that could not be started."""
+        self._error = Closed("the session has no thread in this process")
         # Unrefused: locks of these futures may be held by threads that are not here.
         self._orders.clear()
         for held in (self._link, self._woken, self._wakes):
