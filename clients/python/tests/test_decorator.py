@@ -237,6 +237,23 @@ def test_what_has_no_name_of_its_own_is_given_one() -> None:
     assert [call(), call()] == ["ran", None]
 
 
+def test_what_is_called_like_an_async_function_is_awaited_like_one() -> None:
+    class TakesAsync:
+        async def __call__(self) -> str:
+            return "ran"
+
+    fake = FakeTurnstile()
+    call = throttle("takes-async", rate=ONCE, client=fake.aio)(TakesAsync())
+
+    async def main() -> list[str | None]:
+        return [await call(), await call()]
+
+    assert asyncio.run(main()) == ["ran", None]
+    takes: Any = TakesAsync()
+    with pytest.raises(WrongType, match="async"):
+        fake.throttle(Connection("test", "takes-async", rate_limit=ONCE), takes)
+
+
 @pytest.mark.parametrize(("result", "error"), [(None, WrongType), (7, WrongType), ("", InvalidInput), ("k" * 257, InvalidInput)])
 def test_a_wrong_key_is_named(result: Any, error: type[InvalidInput]) -> None:
     @throttle(rate=ONCE, key=lambda: result, client=FakeTurnstile())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import uuid
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .errors import InvalidInput, WrongType
 
@@ -80,8 +81,13 @@ def function(field: str, value: object) -> None:
 def blocking_function(field: str, value: object) -> None:
     """Anything that can be called and does its work meanwhile: the call of an ``async`` one starts nothing yet."""
     function(field, value)
-    if inspect.iscoroutinefunction(value):
+    if is_async(value):
         raise WrongType(field, f"is {value!r}, which is async: it takes a function that is not; AsyncTurnstile takes this one")
+
+
+def is_async(value: Any) -> bool:
+    """Whether a call of it is to be awaited: of a function, or of an object that is called like one."""
+    return inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(type(value).__call__)
 
 
 def request_id(field: str, value: object) -> bytes:

@@ -223,7 +223,7 @@ def _is_async(function: object) -> bool:
         raise WrongType("function", f"is {function!r}: it takes a function; @classmethod and @staticmethod go above @throttle")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InvalidInput("function", f"is {function!r}, which starts when its generator is first asked, not when it is called")
-    return inspect.iscoroutinefunction(function)
+    return _check.is_async(function)
 
 
 def _own_name(function: Callable[..., Any]) -> str:
