@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,24 +19,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("\n".join(MEASURED))
 
 
+@contextmanager
+def served() -> Iterator[NodeProcess]:
+    """A node that serves, and ends however it goes."""
+    node = NodeProcess(["--memory"])
+    try:
+        node.spawn()
+        node.serves()
+        yield node
+    finally:
+        node.end()
+
+
 @pytest.fixture(scope="session")
 def shared_node() -> Iterator[NodeProcess]:
     """A node that nobody kills."""
-    node = NodeProcess(["--memory"])
-    node.spawn()
-    node.serves()
-    yield node
-    node.end()
+    with served() as node:
+        yield node
 
 
 @pytest.fixture
 def node() -> Iterator[NodeProcess]:
     """A node for one test, to be killed."""
-    node = NodeProcess(["--memory"])
-    node.spawn()
-    node.serves()
-    yield node
-    node.end()
+    with served() as node:
+        yield node
 
 
 @pytest.fixture

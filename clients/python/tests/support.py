@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import select
 import signal
 import socket
 import subprocess
@@ -17,6 +19,8 @@ BINARY = str(Path(os.environ.get("TURNSTILE_BIN", ROOT / "target/debug/turnstile
 
 IS_LONG = bool(os.environ.get("TURNSTILE_TEST_LONG"))
 """Whether the long forms of the tests are asked for."""
+
+_SERVES_WITHIN_SECONDS = 30
 
 MEASURED: list[str] = []
 """What tests have measured, for whoever runs them."""
@@ -36,11 +40,15 @@ def wait_until(condition: Callable[[], object], within: float = 10, what: str = 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
+    """Ports that nobody has now, and that no system gives to who names none: they stay free until they are used."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(10_000, 32_768)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        ports.append(port)
     return ports
 
 
@@ -53,9 +61,10 @@ class NodeProcess:
     address: str = ""
 
     def spawn(self) -> None:
-        """Starts it; it listens for calls at a free port."""
+        """Starts it; it listens for calls at a free port, which it keeps."""
+        self.address = self.address or f"127.0.0.1:{free_ports(1)[0]}"
         self.process = subprocess.Popen(
-            [BINARY, "node", "--log", "error", "--until-input-ends", "--listen", self.address or "127.0.0.1:0", *self.flags],
+            [BINARY, "node", "--log", "error", "--until-input-ends", "--listen", self.address, *self.flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -65,9 +74,11 @@ class NodeProcess:
     def serves(self) -> None:
         """Waits until it serves."""
         assert self.process.stdout is not None
+        said, _, _ = select.select([self.process.stdout], [], [], _SERVES_WITHIN_SECONDS)
+        assert said, f"the node does not serve within {_SERVES_WITHIN_SECONDS} s"
         line = self.process.stdout.readline()
         assert line, "the node has ended before it served"
-        self.address = json.loads(line)["listening"]
+        assert json.loads(line)["listening"] == self.address
 
     def kill(self) -> None:
         """Ends it without a warning."""
@@ -84,6 +95,8 @@ class NodeProcess:
 
     def end(self) -> None:
         """Ends it, whatever state it is in."""
+        if not hasattr(self, "process"):
+            return
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -121,9 +134,9 @@ class Cluster:
                 for index, peer in enumerate(peers)
             ]
         )
-        for node in cluster.nodes:
-            node.spawn()
         try:
+            for node in cluster.nodes:
+                node.spawn()
             for node in cluster.nodes:
                 node.serves()
             wait_until(cluster.is_whole, within=30, what="a cluster of three that all own")

@@ -154,10 +154,11 @@ def test_who_is_cancelled_when_the_slot_has_come_gives_it_back(shared_node: Node
     async def main() -> None:
         async with AsyncTurnstile([shared_node.address]) as client:
             connection = limited(name, window=60)
+            session, before = client._lease.session, metric(shared_node, "turnstile_grants_total")
             waiter = asyncio.create_task(client.acquire(connection))
             # One turn of the loop sends it off. The answer comes while the loop is held up, and the cancel before the loop has seen it.
             await asyncio.sleep(0)
-            time.sleep(0.2)  # noqa: ASYNC251
+            wait_until(lambda: metric(shared_node, "turnstile_grants_total") > before and session._conversation.is_idle, what="the slot")
             waiter.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiter
@@ -199,7 +200,7 @@ def test_a_call_that_is_cancelled_while_it_runs_keeps_its_slot(shared_node: Node
 
         async with AsyncTurnstile([shared_node.address]) as client:
             calling = asyncio.create_task(client.throttle(limited(name, window=60), call))
-            await has_begun.wait()
+            await asyncio.wait_for(has_begun.wait(), 10)
             calling.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await calling

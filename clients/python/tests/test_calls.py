@@ -96,7 +96,7 @@ def test_who_is_not_served_in_time_is_told_so(client: Turnstile, name: str) -> N
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         client.acquire(connection, timeout=0.2)
-    assert 0.2 <= time.monotonic() - began < 0.6
+    assert 0.2 <= time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_cost_over_the_limit_is_refused_at_once(client: Turnstile, name: str) 
 
 
 def test_the_more_urgent_goes_first(client: Turnstile, name: str) -> None:
-    connection = limited(name)
+    connection = limited(name, window=1)
     order: list[int] = []
     client.acquire(connection).done()
 
@@ -151,6 +151,8 @@ def test_the_more_urgent_goes_first(client: Turnstile, name: str) -> None:
     threads = [threading.Thread(target=wait, args=(niceness,)) for niceness in (9, 0, 5)]
     for thread in threads:
         thread.start()
+    wait_until(lambda: len(client._lease.session._conversation._waiting) == 3, what="a queue of three")
+    assert order == []
     for thread in threads:
         thread.join(10)
     assert order == [0, 5, 9]

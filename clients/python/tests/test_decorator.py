@@ -148,12 +148,15 @@ def test_a_function_that_raises_keeps_its_slot_unless_it_is_released(release_on_
 def test_a_call_that_was_cancelled_may_have_reached_somebody_and_keeps_its_slot() -> None:
     @throttle("cancelled", rate=ONCE, client=FakeTurnstile(), release_on_error=True)
     async def call() -> str:
+        has_begun.set()
         await asyncio.Event().wait()
         return "ran"
 
+    has_begun = asyncio.Event()
+
     async def main() -> None:
         first = asyncio.create_task(call())
-        await asyncio.sleep(0.01)
+        await asyncio.wait_for(has_begun.wait(), 10)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first

@@ -128,6 +128,8 @@ def test_nodes_that_are_all_gone_are_logged_once_and_so_is_their_return(name: st
             client.acquire(connection, timeout=10).done()
         finally:
             node.end()
+        # Whoever was served may go on before it is logged.
+        wait_until(lambda: len(caplog.records) >= 2, what="a second line of the log")
         assert [record.levelname for record in caplog.records[:2]] == ["WARNING", "INFO"]
 
 
@@ -159,6 +161,7 @@ def test_a_session_in_which_nobody_waits_serves_while_its_node_shows_signs_of_li
         node.spawn()
         node.serves()
         wait_until(lambda: session._attempts_failed == 0, within=20, what="signs of life")
+        wait_until(lambda: len(caplog.records) == 2, what="a second line of the log")
         assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
@@ -204,7 +207,7 @@ def test_who_waits_at_a_node_that_goes_away_waits_on_when_it_is_back(node: NodeP
         node.spawn()
         node.serves()
         assert served.wait(10)
-        waiter.join()
+        waiter.join(10)
 
 
 def test_a_node_that_is_stopped_is_noticed_and_another_is_asked(node: NodeProcess, shared_node: NodeProcess, name: str) -> None:
@@ -236,7 +239,7 @@ def test_a_timeout_passes_also_while_the_node_is_away(node: NodeProcess, name: s
         node.kill()
         waiter.join(5)
         assert len(ended) == 1
-        assert 1 <= ended[0][0] < 1.5
+        assert 1 <= ended[0][0] < 3
 
 
 def test_reconciles_of_a_lost_session_are_all_told_through_the_next(node: NodeProcess, name: str) -> None:

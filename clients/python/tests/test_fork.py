@@ -107,7 +107,7 @@ def test_a_waiter_of_the_parent_is_served_after_a_fork_and_the_child_costs_it_no
         assert exit_code(fork(child)) == 0
         assert not served.is_set()
         assert served.wait(5)
-        waiter.join()
+        waiter.join(10)
         held.done()
         assert metric(node, "turnstile_grants_total") == 2
         assert metric(node, "turnstile_returned_slots_total") == 0
@@ -126,7 +126,11 @@ def test_a_parent_that_dies_is_gone_for_the_node_though_its_child_lives(node: No
         signal.pause()
 
     pid = fork(parent)
-    grandchild = int(os.read(read, 20))
+    # So that there is an end when the child ends before it has said anything.
+    os.close(write)
+    said = os.read(read, 20)
+    assert said, f"the parent has ended with {exit_code(pid)}"
+    grandchild = int(said)
     try:
         os.kill(pid, signal.SIGKILL)
         assert exit_code(pid) == -signal.SIGKILL
@@ -136,7 +140,6 @@ def test_a_parent_that_dies_is_gone_for_the_node_though_its_child_lives(node: No
     finally:
         os.kill(grandchild, signal.SIGKILL)
         os.close(read)
-        os.close(write)
 
 
 def test_what_was_not_yet_said_at_the_fork_holds_up_nobody_in_the_child() -> None:
@@ -158,7 +161,7 @@ def test_what_was_not_yet_said_at_the_fork_holds_up_nobody_in_the_child() -> Non
     # A thread that is about to wait at this moment: nobody in the child will release its lock.
     holder = threading.Thread(target=hold)
     holder.start()
-    is_held.wait()
+    assert is_held.wait(10)
     try:
         assert exit_code(fork(child), within=3) == 0
     finally:
