@@ -95,6 +95,15 @@ def test_tokens_that_go_in_and_come_out_are_reconciled_by_the_limits_that_count_
     assert reconciled == Reconciled(refunded=TokenCount(input_tokens=3), owed=TokenCount(tokens=1, output_tokens=4))
 
 
+def test_a_slot_counts_by_its_own_limits_whoever_comes_later_with_shorter_ones() -> None:
+    fake = FakeTurnstile()
+    hourly, often = (Connection("slack", "both", rate_limit=limit) for limit in (RateLimit(2, 3600), RateLimit(5, 1)))
+    fake.acquire(hourly).done()
+    fake.clock.advance(2)
+    fake.acquire(often).done()
+    assert fake.try_acquire(hourly) is None
+
+
 def test_nodes_can_be_out_of_reach() -> None:
     fake = FakeTurnstile(is_reachable=False)
     with pytest.raises(Unavailable):

@@ -60,6 +60,8 @@ class ManualClock:
 @dataclass(slots=True, eq=False)
 class _Charge:
     at: int
+    until: int
+    """When it counts no more by any limit that it was made by."""
     units: int
     tokens: int
     input_tokens: int
@@ -111,7 +113,7 @@ class _Slot:
                     refunded[dimension] = max(estimated - used, 0)
                     setattr(self.charge, dimension, min(estimated, used))
             if any(owed.values()):
-                self.charges.append(_Charge(at=now, units=0, **owed))
+                self.charges.append(_Charge(at=now, until=now + self.charge.until - self.charge.at, units=0, **owed))
             return Reconciled(refunded=TokenCount(**refunded), owed=TokenCount(**owed))
 
     async def reconcile_async(self, usage: Usage) -> Reconciled:
@@ -154,8 +156,8 @@ class FakeTurnstile(BlockingThrottling):
                 raise DeadlineExceeded(f"the timeout of {waiting.timeout_seconds:g} s has passed")
             self.clock.advance(wait)
             charge.at = self.clock.nanos
-            longest = max(to_nanos(limit.window_seconds) for limit in connection.rate_limits)
-            charges[:] = [past for past in charges if past.at + longest > charge.at]
+            charge.until = charge.at + max(to_nanos(limit.window_seconds) for limit in connection.rate_limits)
+            charges[:] = [past for past in charges if past.until > charge.at]
             charges.append(charge)
             arrival, release = next(self._numbers), next(self._numbers)
             granted = Granted(tenure=1, arrival=arrival, release=release, permit=b"fake", delivery_nanos=0, born_at=0)
@@ -192,7 +194,7 @@ def installed(fake: FakeTurnstile | None = None) -> Iterator[FakeTurnstile]:
 def _charge_of(waiting: Waiting) -> _Charge:
     message = waiting.message
     tokens = message.tokens if message.HasField("tokens") else message.input_tokens + message.output_tokens
-    charge = _Charge(0, message.cost, tokens, message.input_tokens, message.output_tokens)
+    charge = _Charge(0, 0, message.cost, tokens, message.input_tokens, message.output_tokens)
     for limit in waiting.connection.rate_limits:
         # What is not said is 1 where a limit counts it, as at a node.
         setattr(charge, limit.dimension, charge.of(limit) or 1)
