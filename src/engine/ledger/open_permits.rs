@@ -35,8 +35,10 @@ impl OpenPermits {
         while self.0.front().is_some_and(|open| open.until <= charge.stamp) || self.0.len() >= MAX_OPEN {
             self.0.pop_front();
         }
-        match self.0.back_mut().filter(|last| last.charge == charge) {
-            Some(last) => last.left = last.left.plus(cost),
+        // Charges of one entry may share a name, with others between them.
+        let mut of_its_entry = self.0.iter_mut().rev().take_while(|open| open.charge.stamp == charge.stamp);
+        match of_its_entry.find(|open| open.charge == charge) {
+            Some(open) => open.left = open.left.plus(cost),
             None => self.0.push_back(Open { charge, until, left: cost, reconciled: BTreeSet::new() }),
         }
     }
@@ -78,5 +80,27 @@ impl OpenPermits {
     fn find(&mut self, charge: Charge) -> Option<&mut Open> {
         // The latest are asked for most.
         self.0.iter_mut().rev().find(|open| open.charge == charge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::grant::{ReleaseNumber, Tenure};
+
+    #[test]
+    fn charges_of_one_name_are_one_whatever_was_charged_between_them() {
+        let charge = |delivery| Charge { stamp: LedgerTime::from_nanos(1), delivery: Duration::from_millis(delivery) };
+        let (until, tokens) = (LedgerTime::from_nanos(10), |tokens| Cost::ZERO.with_tokens(tokens));
+        let mut permits = OpenPermits::default();
+        for (delivery, cost) in [(1, tokens(5)), (2, Cost::ZERO), (1, Cost::ZERO)] {
+            permits.open(charge(delivery), cost, until);
+        }
+        let permit = PermitId { tenure: Tenure::new(1), release: ReleaseNumber::from_wire(1) };
+        let reconcile = Reconcile { permit, charge: charge(1), estimate: tokens(5), actual: tokens(1) };
+        assert_eq!(permits.close(&reconcile, LedgerTime::from_nanos(2)), Ok(()));
+        assert_eq!(permits.close(&reconcile, LedgerTime::from_nanos(2)), Err(Adjusted::Known));
     }
 }
