@@ -121,6 +121,10 @@ sim: toolchain ## Run the simulator: many seeds, or one again (SEEDS=10000 FIRST
 	@TURNSTILE_TEST_SEED="$(SEED)" TURNSTILE_TEST_FIRST="$(FIRST)" TURNSTILE_TEST_SEEDS="$(or $(SEEDS),10000)" \
 		cargo test -q $(CARGO_FLAGS) --test sim no_seed_breaks_a_promise -- --nocapture
 
+.PHONY: limits
+limits: toolchain ## Try limits, queues and the ledger against naive oracles (CASES=1000000 of each)
+	@PROPTEST_CASES="$(or $(CASES),1000000)" cargo test -q $(CARGO_FLAGS) --test limits
+
 .PHONY: mutants
 mutants: toolchain ## Plant bugs, one after the other, and see whether the simulator and chaos find each
 	@cargo test -q $(CARGO_FLAGS),planted-faults --test sim every_planted_fault_is_found -- --nocapture
