@@ -31,7 +31,7 @@ impl ConnectionKey {
     pub fn new(platform: &str, connection: &str) -> Result<Self, InvalidInput> {
         let split = check_part("platform", platform)?;
         check_part("connection", connection)?;
-        Ok(Self { text: format!("{platform}{connection}").into(), split })
+        Ok(Self { text: [platform, connection].concat().into(), split })
     }
 
     /// The platform's name, such as `slack`.
@@ -46,10 +46,10 @@ impl ConnectionKey {
         self.text.split_at(usize::from(self.split)).1
     }
 
-    /// The bytes that are hashed: both names behind the length of the first, so that ("a", "bc") and ("ab", "c") differ.
+    /// The bytes that are hashed, in two parts: both names behind the length of the first, so that ("a", "bc") and ("ab", "c") differ.
     #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        [&self.split.to_be_bytes(), self.text.as_bytes()].concat()
+    pub(super) fn bytes(&self) -> ([u8; 2], &[u8]) {
+        (self.split.to_be_bytes(), self.text.as_bytes())
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     fn names_that_join_to_the_same_text_stay_different_keys() {
         let (a, b) = (ConnectionKey::new("a", "bc").unwrap(), ConnectionKey::new("ab", "c").unwrap());
         assert_ne!(a, b);
-        assert_ne!(a.to_bytes(), b.to_bytes());
+        assert_ne!(a.bytes(), b.bytes());
         assert_eq!((a.platform(), a.connection()), ("a", "bc"));
     }
 

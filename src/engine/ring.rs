@@ -38,7 +38,9 @@ struct HashedKey<'a>(&'a ConnectionKey);
 
 impl Hash for HashedKey<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.0.to_bytes());
+        let (length, names) = self.0.bytes();
+        state.write(&length);
+        state.write(names);
     }
 }
 
