@@ -28,6 +28,10 @@ use turnstile::api::v1::throttle_service_client::ThrottleServiceClient;
 
 mod machine;
 
+/// The node's, so that what the client takes of the two processes' cores is as little.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How many acquires are in flight.
 const IN_FLIGHT: [usize; 3] = [1, 256, 1024];
 /// The connections that they are for.
