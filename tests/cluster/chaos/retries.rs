@@ -53,8 +53,10 @@ fn said_once(run: &Run) -> Vec<Once> {
 /// may be charged once more.
 pub(crate) fn say_again(run: &mut Run) -> Strike {
     run.wait(2 * WINDOW);
-    let (known, long_ago) = (said_once(run), nanos(now().saturating_sub(2 * WINDOW)));
-    let soon = nanos(now().saturating_sub(WINDOW / 2));
+    // Before the history is gone through, which takes a good part of a window.
+    let read_at = now();
+    let (soon, long_ago) = (nanos(read_at.saturating_sub(WINDOW / 2)), nanos(read_at.saturating_sub(2 * WINDOW)));
+    let known = said_once(run);
     let early: Vec<&Once> = known.iter().rev().take_while(|one| one.granted_at > soon).take(SOON).collect();
     let late: Vec<&Once> = known.iter().filter(|one| one.granted_at < long_ago).take(LATE).collect();
     let say = |run: &mut Run, again: &[&Once]| {

@@ -136,7 +136,8 @@ impl Run {
         let until = Instant::now() + span;
         while Instant::now() < until {
             for worker in self.workers.iter().flatten() {
-                self.history.extend(worker.told("history ", Duration::from_millis(20)));
+                // A worker under load is never quiet for long, and the others are to be heard meanwhile.
+                self.history.extend(worker.told("history ", Duration::from_millis(1)));
             }
         }
     }
