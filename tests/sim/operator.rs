@@ -20,11 +20,9 @@ impl World {
         let leader = self.living().find(|&n| self.nodes[n].log.leads());
         if let Some(n) = leader {
             let command = if is_over { self.leftover(n) } else { Some(self.wish()) };
-            match command {
-                Some(command) => self.submitted(n, n, 0, command),
-                // Nothing is left to be taken back.
-                None if is_over => return,
-                None => {}
+            // What was wished last may still be on its way when nothing is left to be taken back.
+            if let Some(command) = command {
+                self.submitted(n, n, 0, command);
             }
         }
         self.schedule(after, Event::Operate);
