@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rand::RngExt as _;
+use turnstile::engine::membership::Role;
 
 use crate::clock::{MILLISECOND, Moment, SECOND};
 use crate::configuration::Configuration;
@@ -65,7 +66,9 @@ impl World {
     fn want_gone(&mut self) {
         let leads = |n: &usize| self.nodes[*n].log.leads();
         let stays = |n: &usize| self.nodes[*n].is_up && !self.nodes[*n].is_to_go;
-        let staying: Vec<usize> = (0..self.nodes.len()).filter(stays).collect();
+        let is_one_lost = self.witness.seen.lost > 0;
+        let bears = |n: &usize| !is_one_lost || self.staying_beside(*n) >= 2;
+        let staying: Vec<usize> = (0..self.nodes.len()).filter(stays).filter(bears).collect();
         let leader = staying.iter().copied().find(leads);
         let any = staying.get(self.random.random_range(0..staying.len().max(1))).copied();
         let is_leader = self.random.random_ratio(1, 3);
@@ -95,7 +98,15 @@ impl World {
         let logs = self.nodes.iter().filter(|node| !node.is_gone).map(|node| &node.log);
         let bears = |configuration: &Configuration| configuration.has_majority(is_left);
         let node = &self.nodes[n];
-        !node.is_gone && !node.is_to_go && logs.flat_map(|log| log.configurations_from(from)).all(bears)
+        let is_borne = logs.flat_map(|log| log.configurations_from(from)).all(bears);
+        !node.is_gone && !node.is_to_go && is_borne && self.staying_beside(n) >= 2
+    }
+
+    /// How many keep the log and stay, without this node. While a lost one still counts as there, voters may be made of it and those who stay, and one or two
+    /// of them bear no loss.
+    fn staying_beside(&self, n: usize) -> usize {
+        let stays = |&other: &usize| other != n && self.nodes[other].role() != Role::Observer && !self.nodes[other].is_to_go;
+        self.living().filter(stays).count()
     }
 
     /// The end of a process that was drained: whoever called there is told.
